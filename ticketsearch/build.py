@@ -1,0 +1,136 @@
+"""The one place where a yaml becomes an object: `_target_` within a fence, every field checked by its dataclass."""
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from typing import Any, get_type_hints
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from ticketsearch.errors import UsageError
+
+
+def build(
+    node: Any,
+    path: str,
+    extensions: tuple[str, ...] = (),
+    base: str = "",
+    known: Iterable[str] = (),
+    command: str = "run",
+) -> Any:
+    """The object that a node describes.
+
+    Args:
+        node: `_target_`, the dotted name of a dataclass, and what differs from its defaults.
+        path: where the node stands, for messages: `pruner`; "" at the top level.
+        extensions: packages besides ticketsearch that `_target_` may name.
+        base: the dotted name of the class that the object must be an instance of; "": any.
+        known: further keys to suggest when an unknown one is close to them.
+        command: the subcommand that messages suggest.
+
+    Raises:
+        UsageError: the target is outside the fence or no dataclass; a key is unknown or missing; a value has the
+            wrong type or is out of range.
+    """
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise UsageError(f"{path} is {node!r}", "it must name a class in `_target_`", f"ticketsearch {command} --help")
+    cls = _target(node["_target_"], path, extensions)
+    if base and not issubclass(cls, _imported(base)):
+        right = f"{path} must be a {base.rpartition('.')[2]}"
+        raise UsageError(f"{path}._target_={node['_target_']} is none", right, f"ticketsearch {command} --help")
+    prefix = f"{path}." if path else ""
+    hints = get_type_hints(cls, include_extras=True)
+    allowed = {field.name: field for field in fields(cls) if field.init}
+    values = {}
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        if key not in allowed:
+            raise closest(str(key), [*allowed, *known], f"unknown key {prefix}{key}", prefix, "=...", command)
+        default = allowed[key].default
+        values[key] = _value(
+            value, hints[key], None if default is MISSING else default, f"{prefix}{key}", extensions, command
+        )
+    missing = [
+        name
+        for name, field in allowed.items()
+        if name not in values and field.default is field.default_factory is MISSING
+    ]
+    if missing:
+        raise UsageError(
+            f"{prefix}{missing[0]} is not set",
+            f"{cls.__name__} needs it",
+            f"ticketsearch {command} {prefix}{missing[0]}=...",
+        )
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise UsageError(
+            f"{path or 'configuration'}: {error}", f"see {cls.__name__} for what it accepts", ""
+        ) from error
+
+
+def closest(
+    name: str, names: Iterable[str], what: str, prefix: str = "", suffix: str = "", command: str = "run"
+) -> UsageError:
+    """The error for a name that does not exist, with the nearest that does."""
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?  " if near else ""
+    attempt = f"ticketsearch {command} {prefix}{near[0]}{suffix}" if near else f"ticketsearch {command} --help"
+    return UsageError(what, f"{hint}(choices: {' '.join(names)})", attempt)
+
+
+def _target(target: str, path: str, extensions: tuple[str, ...]) -> type:
+    module = target.rpartition(".")[0]
+    if not any(module == root or module.startswith(f"{root}.") for root in ("ticketsearch", *extensions)):
+        right = "only ticketsearch and the packages listed in `extensions` may be named"
+        raise UsageError(
+            f"{path}._target_={target} is outside the fence", right, "ticketsearch run 'extensions=[YOUR_PACKAGE]'"
+        )
+    try:
+        cls = _imported(target)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{path}._target_={target} cannot be imported", str(error), "") from error
+    if not (isinstance(cls, type) and is_dataclass(cls)):
+        raise UsageError(
+            f"{path}._target_={target} is no dataclass", "settings are checked against the fields of a dataclass", ""
+        )
+    return cls
+
+
+def _imported(dotted: str) -> Any:
+    module, _, name = dotted.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _value(value: Any, hint: Any, default: Any, path: str, extensions: tuple[str, ...], command: str) -> Any:
+    """A checked value: numbers and words by their type, nodes by building them."""
+    if isinstance(value, Mapping):
+        if "_target_" not in value and is_dataclass(default):
+            value = {"_target_": f"{type(default).__module__}.{type(default).__qualname__}", **value}
+        return build(value, path, extensions, command=command)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint)
+        strict = not (isinstance(hint, type) and issubclass(hint, Enum))
+        return adapter.validate_python(_tuples(value), strict=strict)
+    except PydanticSchemaGenerationError as error:
+        raise UsageError(f"{path}={value!r}", "it must be a node that names a class in `_target_`", "") from error
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].replace("Input should", "it should").replace("valid tuple", "list")
+        raise UsageError(
+            f"{path}={_typed(value)}", reason, f"ticketsearch {command} {path}={_typed(default)}"
+        ) from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _typed(value: Any) -> str:
+    """A value as one would type it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,73 @@
+"""`ticketsearch results`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticketsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELP = """\
+Collect the rows of every run into OUT/results.parquet (rebuilt when it is stale) and print the main ones.
+
+usage: ticketsearch results [out=outputs] [--to FILE.parquet|FILE.csv]
+
+examples:
+  ticketsearch results                        accuracy, NLL and ECE on the test images, a line per run, seed and round
+  ticketsearch results --to results.csv       every row of every run
+  ticketsearch results out=elsewhere
+"""
+
+_SHOWN = ("accuracy", "nll", "ece")
+
+
+def main(arguments: list[str]) -> int:
+    """Collect, then print or save.
+
+    Raises:
+        UsageError: an argument is wrong or there are no runs.
+        CorruptStore: a stored file is not what its checksum says.
+    """
+    out, target = _parse(arguments)
+
+    from ticketsearch.results import load_results
+
+    rows = load_results(out)
+    if target is None:
+        sys.stdout.write(_table(rows).to_string() + "\n")
+    elif target.suffix == ".csv":
+        rows.to_csv(target, index=False)
+    else:
+        rows.to_parquet(target, index=False)
+    return 0
+
+
+def _parse(arguments: list[str]) -> tuple[str, Path | None]:
+    out, target, rest = "outputs", None, list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--to" and rest:
+            target = Path(rest.pop(0))
+            if target.suffix not in (".parquet", ".csv"):
+                raise UsageError(
+                    f"cannot save to {target}",
+                    "the file must end in .parquet or .csv",
+                    "ticketsearch results --to results.csv",
+                )
+        elif argument.startswith("out="):
+            out = argument.removeprefix("out=")
+        else:
+            raise UsageError(
+                f"cannot read {argument!r}", "arguments are out=FOLDER and --to FILE", "ticketsearch results --help"
+            )
+    return out, target
+
+
+def _table(rows: "pd.DataFrame") -> "pd.DataFrame":
+    main_rows = rows[
+        (rows.split == "test") & (rows.variant == "") & (rows.weights == "last") & rows.metric.isin(_SHOWN)
+    ]
+    table = main_rows.pivot_table("value", ["run", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
+    return table.reindex(columns=[name for name in _SHOWN if name in table]).round(4)

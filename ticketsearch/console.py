@@ -1,0 +1,184 @@
+"""What a person sees while a search runs: one live table on a terminal, one plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ticketsearch.experiment import Experiment
+    from ticketsearch.store import Cell
+
+console = Console(highlight=False, soft_wrap=True)
+"""Where results go."""
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Where errors go."""
+
+
+class Display:
+    """Told of what happens; this one shows nothing (for use from Python)."""
+
+    def open(self, search: Experiment) -> None:
+        """A search begins."""
+
+    def notice(self, text: str) -> None:
+        """Something that a person should know, in one line."""
+
+    def epoch(self, cell: Cell, record: Mapping[str, float], epochs: int) -> None:
+        """An epoch of a cell is trained."""
+
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A cell is trained and evaluated; `rows` are those measured now, none if it was complete before."""
+
+    def close(self, search: Experiment) -> None:
+        """The search is done."""
+
+
+class PlainDisplay(Display):
+    """One line an epoch, one a round: for pipes and log files."""
+
+    def __init__(self) -> None:
+        self._complete = 0
+
+    def open(self, search: Experiment) -> None:
+        console.print(opening(search), markup=False)
+
+    def notice(self, text: str) -> None:
+        console.print(text, markup=False)
+
+    def epoch(self, cell: Cell, record: Mapping[str, float], epochs: int) -> None:
+        val = f", val {record['val_accuracy']:.2%}" if "val_accuracy" in record else ""
+        progress = f"epoch {record['epoch']:.0f}/{epochs}"
+        console.print(
+            f"{_where(cell)} {progress}: loss {record['loss']:.4f}, train {record['accuracy']:.2%}{val}", markup=False
+        )
+
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            console.print(f"{_where(cell)} done: {_summary(rows)}", markup=False)
+        else:
+            self._complete += 1
+
+    def close(self, search: Experiment) -> None:
+        if self._complete:
+            console.print(f"{self._complete} cells were complete already", markup=False)
+        console.print(closing(search), markup=False)
+
+
+class LiveDisplay(PlainDisplay):
+    """One table that fills up, with the epoch in progress and the time left below it."""
+
+    def __init__(self, shown: int = 12) -> None:
+        super().__init__()
+        self._shown, self._rows = shown, list[tuple[str, ...]]()
+        self._status, self._started, self._trained, self._left = "", time.monotonic(), 0, 0
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
+
+    def open(self, search: Experiment) -> None:
+        super().open(search)
+        self._left = _todo(search)
+        self._started = time.monotonic()
+        self._live.start()
+
+    def notice(self, text: str) -> None:
+        self._live.console.print(text, markup=False)
+
+    def epoch(self, cell: Cell, record: Mapping[str, float], epochs: int) -> None:
+        share = record["epoch"] / epochs
+        bar = "#" * round(20 * share) + "-" * (20 - round(20 * share))
+        now = f"epoch {record['epoch']:.0f}/{epochs}, loss {record['loss']:.4f}"
+        self._status = f"{_where(cell)} [{bar}] {now}{self._remaining(share)}"
+
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            self._complete += 1
+            return
+        self._trained += 1
+        found = _figures(rows)
+        names = ("accuracy", "nll", "ece")
+        sparsity = f"{rows[0]['sparsity']:.2%}"
+        self._rows.append(
+            (cell.run.name, str(cell.seed), str(cell.round), sparsity, *(found.get(name, "") for name in names))
+        )
+
+    def close(self, search: Experiment) -> None:
+        self._status = ""
+        self._live.stop()
+        super().close(search)
+
+    def stop(self) -> None:
+        """Put the terminal back, whatever happened."""
+        self._live.stop()
+
+    def _remaining(self, share: float) -> str:
+        done = self._trained + share
+        seconds = (time.monotonic() - self._started) / done * max(self._left - done, 0) if done > 0.5 else None
+        return "" if seconds is None else f", about {duration(seconds)} left"
+
+    def _render(self) -> Group:
+        table = Table("run", "seed", "round", "sparsity", "accuracy", "NLL", "ECE", box=None, header_style="bold")
+        for row in self._rows[-self._shown :]:
+            table.add_row(*row)
+        return Group(table, Text(self._status))
+
+
+def opening(search: Experiment) -> str:
+    """The first line: data, recipe, rounds, metrics, time, and where results go."""
+    config, data = search.config, search.data
+    images = f"{len(data.train):,} to train on, {len(data.val):,} for validation, {len(data.test):,} to test on"
+    what = f"{config.names['pruner']} on {config.names['dataset']} ({images}) with {config.names['model']}"
+    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {config.rounds[-1]} rounds"
+    how += f", {len(config.seeds)} seed" + "s" * (len(config.seeds) > 1)
+    return f"{what}; {how}; metrics {' '.join(config.metrics)}; {_estimate(search)}; results in {search.run.path}"
+
+
+def closing(search: Experiment) -> str:
+    """The last line: where the results are and what to do with them."""
+    out = search.config.options.out
+    return f"done: {search.run.path}\n  next: ticketsearch plot" + ("" if out == "outputs" else f" out={out}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 45 s, 3 min, 2.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _todo(search: Experiment) -> int:
+    runs = {search.run.name: search, search.dense().run.name: search.dense()}
+    return sum(not cell.committed for stage in runs.values() for cell in stage.cells())
+
+
+def _estimate(search: Experiment) -> str:
+    """The time that the missing trainings take at the speed of the dense one; nothing is made up when there is none."""
+    todo = _todo(search)
+    dense = search.dense().run.cell(search.config.seeds[0], 0)
+    if not todo:
+        return "everything is trained"
+    if not dense.committed:
+        return f"{todo} to train"
+    return f"{todo} to train, about {duration(todo * search.config.pruner.epochs * dense.manifest['seconds'])}"
+
+
+def _where(cell: Cell) -> str:
+    return f"{cell.run.name} seed {cell.seed} round {cell.round:2d}"
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    test = [row for row in rows if row["split"] == "test" and row["variant"] == "" and row["status"] == "ok"]
+    return {
+        row["metric"]: f"{row['value']:.2%}" if row["metric"] == "accuracy" else f"{row['value']:.4f}" for row in test
+    }
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = _figures(rows)
+    shown = [f"{name} {found[name]}" for name in ("accuracy", "nll", "ece") if name in found]
+    return ", ".join([f"sparsity {rows[0]['sparsity']:.2%}", *shown])

@@ -1,0 +1,92 @@
+"""Evaluating a trained ticket: every metric that is asked for and not yet there, from the files that were committed."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ticketsearch.config import difference, digest
+from ticketsearch.experiment import Experiment
+from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
+from ticketsearch.store import Cell
+from ticketsearch.ticket import Mask
+from ticketsearch.training.predict import predict
+
+
+def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
+    """Measure what is asked for and not yet there, and add it to the committed cell; the new rows.
+
+    A metric that fails becomes a row that says so; the others are kept.
+
+    Raises:
+        CorruptStore: the cell, or the dense model's logits, is not what its checksum says.
+    """
+    done = cell.measured()
+    missing = {family: m for family, m in experiment.config.metrics.items() if (family, settings(m)) not in done}
+    if not missing:
+        return []
+    ticket = cell.ticket()
+    model = experiment.model
+    model.load_state_dict(dict(ticket.start))
+    model.eval()
+    mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
+    ctx = EvalContext(mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split))
+    columns, rows = experiment.columns(cell, mask), []
+    for family, metric in missing.items():
+        measured = _measure(experiment, metric, family, ctx, columns)
+        cell.add_rows(family, measured)
+        rows += measured
+    if cell.round == 0:
+        _keep_logits(experiment, cell, ctx)
+    return rows
+
+
+def settings(metric: Metric) -> str:
+    """Twelve hexadecimal digits of a metric's fields and revision: what tells values of two conventions apart."""
+    return digest({"class": type(metric).__name__, "revision": metric.revision, **difference(metric)})[:12]
+
+
+def row(columns: Mapping[str, Any], family: str, value: Value, **more: Any) -> dict[str, Any]:
+    """A value as a row."""
+    fields = asdict(value)
+    status = {"weights": "last", "at": "end", "settings": "", "status": "ok", "error": None, "seconds": None}
+    return {**columns, "family": family, "metric": fields.pop("name"), **fields, **status, **more}
+
+
+def _measure(
+    experiment: Experiment, metric: Metric, family: str, ctx: EvalContext, columns: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    started = time.perf_counter()
+    more: dict[str, Any] = {"settings": settings(metric)}
+    try:
+        values = metric(experiment.model, experiment.data, ctx)
+        more["seconds"] = (time.perf_counter() - started) / len(values)
+    except Exception as error:  # noqa: BLE001 - whatever a metric does wrong, the round and the other metrics are kept
+        more |= {
+            "status": "error",
+            "error": f"{type(error).__name__}: {error}",
+            "seconds": time.perf_counter() - started,
+        }
+        experiment.display.notice(f"{family} of round {columns['round']} failed: {more['error']}")
+        values = [Value(family, float("nan"), None)]
+    return [row(columns, family, value, **more) for value in values]
+
+
+def _dense(experiment: Experiment, cell: Cell) -> Dense | None:
+    """The dense model's logits; None for the dense model itself."""
+    if cell.round == 0:
+        return None
+    parent = experiment.dense().run.cell(cell.seed, 0)
+    found = {split: parent.logits(split) for split in experiment.data.splits()}
+    return Dense({split: load(content)["logits"] for split, content in found.items() if content is not None})
+
+
+def _keep_logits(experiment: Experiment, cell: Cell, ctx: EvalContext) -> None:
+    for name, split in experiment.data.splits().items():
+        if cell.logits(name) is None:
+            logits: Tensor = ctx.logits(name, split)
+            cell.keep_logits(name, save({"logits": logits.to("cpu", torch.float32).contiguous()}))

@@ -1,0 +1,103 @@
+"""What a search works with, built once: data on the device, the network, the prunable layers, the run on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ticketsearch import provenance
+from ticketsearch.config import Config
+from ticketsearch.console import Display
+from ticketsearch.data.base import Data
+from ticketsearch.metrics.ticket import macs_per_weight
+from ticketsearch.store import Cell, Run
+from ticketsearch.ticket import Layer, Mask, prunable_layers
+from ticketsearch.training.device import choose_device, choose_threads
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration, ready to draw, train and evaluate.
+
+    Attributes:
+        config: what is asked for.
+        run: its folder.
+        data: the images, on the device.
+        model: one network for every ticket; its weights are whatever was loaded last.
+        layers: the prunable layers.
+        macs: multiply-adds of one image's forward pass through the dense model.
+        display: told of what happens.
+    """
+
+    config: Config
+    run: Run
+    data: Data
+    model: nn.Module
+    layers: Mapping[str, Layer]
+    macs: int
+    display: Display
+
+    @classmethod
+    def open(cls, config: Config, display: Display) -> "Experiment":
+        """Read the data, build the network and open the run's folder, in this order: what is wrong is found before it
+        exists.
+
+        Raises:
+            DataMissing: the images are not where they were looked for.
+            UsageError: there is no such device, the folder cannot be written, or the split sizes are impossible.
+        """
+        device = choose_device(config.options.device)
+        data = config.dataset.load().to(device)
+        layout = torch.channels_last if config.recipe.channels_last else torch.contiguous_format
+        model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
+        layers = prunable_layers(model, config.options.prunable)
+        macs = sum(count * places for count, places in macs_per_weight(model, data.test.images[:1]).values())
+        return cls(config, Run.open(config), data, model, layers, macs, display)
+
+    def dense(self) -> "Experiment":
+        """The same for the dense model that this search starts from."""
+        config = self.config.dense()
+        return replace(self, config=config, run=Run.open(config), layers=prunable_layers(self.model))
+
+    @property
+    def device(self) -> torch.device:
+        """Where data and model are."""
+        return self.data.train.labels.device
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates an epoch."""
+        return -(-len(self.data.train) // self.config.recipe.batch_size)
+
+    def begin(self) -> None:
+        """Set the threads and note the command in the run. A run goes on with the number of threads that it began with,
+        since that number decides the last bits of every sum.
+        """
+        asked = self.config.options.threads or self.run.first_invocation().get("threads")
+        threads = choose_threads(asked, self.macs * self.config.recipe.batch_size)
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        self.run.note(provenance.invocation(self.device, threads))
+
+    def cells(self) -> list[Cell]:
+        """Every cell that is asked for: all seeds of a round, then the next round."""
+        return [self.run.cell(seed, n) for n in self.config.rounds for seed in self.config.seeds]
+
+    def columns(self, cell: Cell, mask: Mask) -> dict[str, Any]:
+        """The columns that say which ticket a row is about."""
+        names, parameters = self.config.names, sum(p.numel() for p in self.model.parameters())
+        return {
+            "run": self.run.name,
+            "dense": self.config.dense().run_name,
+            "label": names["pruner"],
+            **{part: names[part] for part in ("dataset", "model", "pruner", "schedule", "rewind", "recipe")},
+            "seed": cell.seed,
+            "order_seed": self.config.options.order_seed,
+            "round": cell.round,
+            "sparsity": mask.sparsity,
+            "sparsity_total": (mask.total - mask.kept) / parameters,
+            "kept": mask.kept,
+            "prunable": self.config.options.prunable,
+        }

@@ -1,0 +1,133 @@
+"""Files that are whole or absent: atomic writes, checksums, and tensors as safetensors."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ticketsearch.errors import CorruptStore
+from ticketsearch.ticket import Mask, Ticket, Weights
+from ticketsearch.training.state import Progress, TrainState
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def to_json(content: Any) -> bytes:
+    """JSON with sorted keys, indented for people. Not-a-number is refused."""
+    return (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file in one rename, after its bytes have reached the disk. A killed writer leaves the old file.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write_synced(beside, content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file and wait until its bytes have reached the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's entries have reached the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def encode_ticket(weights: Weights, mask: Mask, rest: Weights | None) -> bytes:
+    """A trained ticket as safetensors: `mask` one bit a prunable weight, `survivors` the living weights in the mask's
+    order, `rest` the pruned ones unless they are zero, and every other entry of the state dict under its own name
+    after `dense/`.
+    """
+    tensors = {f"dense/{name}": tensor for name, tensor in weights.items() if name not in mask}
+    tensors["mask"] = mask.pack()
+    tensors["survivors"] = _select(weights, mask, mask)
+    if rest is not None:
+        tensors["rest"] = _select(weights, mask, {name: ~alive for name, alive in mask.items()})
+    shapes = {name: list(alive.shape) for name, alive in mask.items()}
+    return save({k: v.contiguous() for k, v in tensors.items()}, {"layers": json.dumps(shapes)})
+
+
+def _select(weights: Weights, mask: Mask, chosen: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([weights[name][chosen[name]] for name in mask])
+
+
+def decode_ticket(path: Path) -> Ticket:
+    """The mask, the trained weights (as the ticket's `start`) and the rest of a stored ticket, bit for bit.
+
+    Raises:
+        CorruptStore: the file is not what `encode_ticket` writes.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            shapes = {name: tuple(shape) for name, shape in json.loads(file.metadata()["layers"]).items()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        mask = Mask.unpack(tensors["mask"], shapes)
+        weights = {key.removeprefix("dense/"): t for key, t in tensors.items() if key.startswith("dense/")}
+        alive = tensors["survivors"].split(list(mask.layer_kept.values()))
+        rest = None if "rest" not in tensors else _rest(tensors["rest"], mask)
+        for (name, where), values in zip(mask.items(), alive, strict=True):
+            weights[name] = torch.zeros(where.shape, dtype=values.dtype) if rest is None else rest[name].clone()
+            weights[name][where] = values
+        return Ticket(mask, weights, rest)
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise CorruptStore(f"{path} cannot be read: {error}", "it is not a stored ticket", "") from error
+
+
+def _rest(values: Tensor, mask: Mask) -> dict[str, Tensor]:
+    parts = values.split([alive.numel() - int(alive.sum()) for alive in mask.values()])
+    rest = {name: torch.zeros(alive.shape, dtype=values.dtype) for name, alive in mask.items()}
+    for (name, alive), part in zip(mask.items(), parts, strict=True):
+        rest[name][~alive] = part
+    return rest
+
+
+def encode_state(state: TrainState, about: Mapping[str, Any]) -> bytes:
+    """A training between two steps as safetensors: weights, momentum, best weights and progress.
+
+    Args:
+        state: the training.
+        about: what it belongs to; `decode_state` gives it back.
+    """
+    groups = {"weights": state.weights, "momentum": state.momentum, "best": state.best}
+    tensors = {f"{group}/{name}": t.contiguous() for group, named in groups.items() for name, t in named.items()}
+    text = json.dumps({"about": dict(about), "progress": vars(state.progress)}, sort_keys=True)
+    tensors["json"] = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+    return save(tensors)
+
+
+def decode_state(content: bytes) -> tuple[TrainState, dict[str, Any]]:
+    """What `encode_state` was given."""
+    tensors = load(content)
+    text = json.loads(tensors.pop("json").numpy().tobytes())
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = tensor
+    return TrainState(**groups, progress=Progress(**text["progress"])), text["about"]

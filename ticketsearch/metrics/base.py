@@ -1,0 +1,90 @@
+"""What a metric is and what it may look at."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from ticketsearch.data.base import Data, Split
+from ticketsearch.ticket import Layer, Mask
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measurement.
+
+    Attributes:
+        name: of the metric, as in DESIGN's list of names: `accuracy`, `nll`, ...
+        value: raw; accuracies and errors are fractions in [0, 1].
+        better: +1 if higher is better, -1 if lower is, None if neither.
+        unit: "" for pure numbers.
+        split: the images it was measured on: train, val or test.
+        stderr: standard error of a value that was sampled or estimated, else None.
+        variant: what tells values of one name apart: a class, a layer, another convention; "" is the one that figures
+            show.
+    """
+
+    name: str
+    value: float
+    better: Literal[1, -1] | None
+    unit: str = ""
+    split: str = "test"
+    stderr: float | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """What a metric may know of the dense model of the same seed.
+
+    Attributes:
+        logits: split name -> float32 [N, classes].
+    """
+
+    logits: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EvalContext:
+    """What a metric may look at besides the model and the data.
+
+    Attributes:
+        mask: of the ticket.
+        layers: its prunable layers.
+        dense: of the same seed; None while the dense model itself is evaluated.
+        forward: the logits of a split, computed once for all metrics.
+    """
+
+    mask: Mask
+    layers: Mapping[str, Layer]
+    dense: Dense | None
+    forward: Callable[[Split], Tensor]
+    _logits: dict[str, Tensor] = field(default_factory=dict)
+
+    def logits(self, name: str, split: Split) -> Tensor:
+        """Logits of a split by name, float32 [N, classes]: one forward pass however many metrics ask."""
+        if name not in self._logits:
+            self._logits[name] = self.forward(split)
+        return self._logits[name]
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A family of measurements of one trained ticket. Pure: the model comes back bit-identical.
+
+    Fields of subclasses are its settings; rows carry a hash of them, so that values of two settings are told apart.
+    """
+
+    revision: ClassVar[int] = 1
+
+    @abstractmethod
+    def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
+        """Measure.
+
+        Args:
+            model: the trained ticket, in evaluation mode.
+            data: the images, on the model's device.
+            ctx: mask, dense predictions, shared logits.
+        """

@@ -1,0 +1,105 @@
+"""Rewind points: the dense model's state after k updates, kept on disk, and trained for when it is not."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ticketsearch.experiment import Experiment
+from ticketsearch.store import Cell, RewindPoint
+from ticketsearch.ticket import Mask, Ticket, Weights
+from ticketsearch.training.fit import fit
+from ticketsearch.training.state import Assignment, Checkpoint, Progress, TrainState
+
+KEPT_EPOCHS, KEPT_STEPS = (1, 2, 3), (500, 1000, 2000)
+"""The points that every dense training keeps, besides initialisation and the one that is asked for."""
+
+
+class RewindPoints:
+    """The past of the dense model of one seed."""
+
+    def __init__(self, experiment: Experiment, seed: int) -> None:
+        self._dense, self._seed = experiment.dense(), seed
+
+    def at(self, step: int) -> tuple[Weights, dict[str, Tensor]]:
+        """State dict and momentum after `step` updates; 0: initialisation.
+
+        Raises:
+            CorruptStore: the stored point is not what its checksum says.
+        """
+        return self.point(step).read()
+
+    def point(self, step: int) -> RewindPoint:
+        """The artefact; a missing one is made first, by the updates that the dense training itself starts with."""
+        point = self._dense.run.rewind(self._seed, step)
+        if not point.committed:
+            self._make(step)
+        return point
+
+    def fresh(self) -> Weights:
+        """A state dict of new initial weights, the same for every round of a seed."""
+        return dict(self._initial("reinit").weights)
+
+    def _make(self, step: int) -> None:
+        keep = KeepPoints(self._dense, self._seed)
+        if step == 0:
+            keep.snapshot(self._initial("init"))
+            return
+        experiment, config = self._dense, self._dense.config
+        ticket = Ticket(Mask.ones(experiment.layers), self.at(0)[0])
+        job = Assignment(
+            ticket, self._seed, config.order_seed(self._seed), keep, snapshots=frozenset({step}), stop=step
+        )
+        list(fit([job], experiment.model, config.recipe, config.dataset, experiment.data))
+
+    def _initial(self, purpose: str) -> TrainState:
+        config = self._dense.config
+        model = config.model.initial(config.dataset, self._seed, purpose)
+        momentum = {name: torch.zeros_like(parameter.detach()) for name, parameter in model.named_parameters()}
+        return TrainState({k: v.detach() for k, v in model.state_dict().items()}, momentum, {}, Progress())
+
+
+class KeepPoints(Checkpoint):
+    """Keeps the snapshots of a dense training as rewind points."""
+
+    def __init__(self, dense: Experiment, seed: int) -> None:
+        self._run, self._seed = dense.run, seed
+
+    def snapshot(self, state: TrainState) -> None:
+        point = self._run.rewind(self._seed, state.progress.step)
+        if not point.committed:
+            point.commit(state)
+
+
+class CellCheckpoint(KeepPoints):
+    """Keeps the round in progress beside the cell, and tells the display of each epoch.
+
+    A state is written when the training since the last one took at least 20 times as long as writing it did, so that
+    it never costs more than a twentieth of the time.
+    """
+
+    def __init__(self, experiment: Experiment, cell: Cell, about: Mapping[str, Any]) -> None:
+        super().__init__(experiment, cell.seed)
+        self._cell, self._about, self._display = cell, about, experiment.display
+        self._saved, self._cost = time.monotonic(), 0.0
+
+    def load(self) -> TrainState | None:
+        return self._cell.load_part(self._about)
+
+    def save(self, state: Callable[[], TrainState]) -> None:
+        started = time.monotonic()
+        if started - self._saved >= 20 * self._cost:
+            self._cell.save_part(state(), self._about)
+            self._saved = time.monotonic()
+            self._cost = self._saved - started
+
+    def epoch(self, record: Mapping[str, float], epochs: int) -> None:
+        self._display.epoch(self._cell, record, epochs)
+
+
+def kept_steps(experiment: Experiment, asked: int) -> frozenset[int]:
+    """The updates after which a dense training keeps its state."""
+    steps = {epoch * experiment.per_epoch for epoch in KEPT_EPOCHS} | set(KEPT_STEPS) | {asked}
+    return frozenset(step for step in steps if 0 < step < experiment.config.recipe.epochs * experiment.per_epoch)

@@ -1,0 +1,62 @@
+"""The algorithm: draw a ticket per round, train, commit and evaluate it. Knows no pruner, model or metric by name."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+
+from ticketsearch.commit import commit, share_dense
+from ticketsearch.config import Config
+from ticketsearch.console import Display
+from ticketsearch.draw import draw
+from ticketsearch.evaluate import evaluate
+from ticketsearch.experiment import Experiment
+from ticketsearch.pruners.base import Source
+from ticketsearch.store import Cell, Run
+from ticketsearch.training.fit import fit
+
+
+def run(config: Config, display: Display) -> Run:
+    """Bring a run to what is asked for; what is committed is not done again, so resuming is the same call.
+
+    Raises:
+        TicketError: see `ticketsearch.errors`; what was committed before it stays.
+    """
+    search = Experiment.open(config, display)
+    dense = search.dense()
+    display.open(search)
+    advance(dense)
+    if search.run.name != dense.run.name:
+        share_dense(search, dense)
+        advance(search)
+    display.close(search)
+    return search.run
+
+
+def advance(search: Experiment) -> None:
+    """Draw, train, commit and evaluate every cell of one run."""
+    search.begin()
+    for wave in waves(search.cells(), search.config.pruner.source):
+        with ExitStack() as locks:
+            for cell in wave:
+                locks.enter_context(cell.lock(search.display.notice))
+            drawn = [draw(search, cell) for cell in wave if not cell.committed]
+            jobs = [ticket.assignment for ticket in drawn]
+            for ticket, trained in zip(
+                drawn, fit(jobs, search.model, search.config.recipe, search.config.dataset, search.data), strict=True
+            ):
+                commit(search, ticket, trained)
+            for cell in wave:
+                search.display.cell(cell, evaluate(search, cell))
+
+
+def waves(cells: Sequence[Cell], source: Source, size: int = 1) -> Iterator[list[Cell]]:
+    """Groups of cells that do not depend on each other, at most `size` in each.
+
+    Rounds depend on one another when a pruner looks at the round before; seeds never do.
+    """
+    groups = (
+        [list(g) for _, g in groupby(cells, lambda cell: cell.round)] if source is Source.PREVIOUS else [list(cells)]
+    )
+    for group in groups:
+        for first in range(0, len(group), size):
+            yield group[first : first + size]

@@ -1,0 +1,221 @@
+"""Masks and tickets: which weights are alive, what training starts from, what the pruned ones hold."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Weights = Mapping[str, Tensor]
+"""Every entry of a model's state dict, by name: parameters and buffers."""
+Scores = Mapping[str, Tensor]
+"""One score per prunable weight, by layer; higher = keep."""
+Prunable = Literal["default", "conv", "all"]
+"""`default`: convolutions and linear layers except the classifier; `conv`: convolutions; `all`: the classifier too."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a score or scope may know of a prunable layer.
+
+    Attributes:
+        kind: "conv" or "linear".
+        shape: the weight's shape, (out, in, kh, kw) or (out, in).
+        fan_in: inputs that each output sums over.
+        is_classifier: whether it is the layer that the model declares as its classifier.
+    """
+
+    kind: Literal["conv", "linear"]
+    shape: tuple[int, ...]
+    fan_in: int
+    is_classifier: bool
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has."""
+        return math.prod(self.shape)
+
+
+def prunable_layers(model: nn.Module, prunable: Prunable = "default") -> dict[str, Layer]:
+    """The prunable weights of `model` by name, chosen by module type, in the order of the state dict.
+
+    Normalisation weights and biases are never prunable. The model names its classifier in the attribute `classifier`.
+
+    Raises:
+        ValueError: the model declares no classifier, or one that it does not have.
+    """
+    classifier = getattr(model, "classifier", None)
+    modules = dict(model.named_modules())
+    if not isinstance(classifier, str) or classifier not in modules:
+        raise ValueError(f"{type(model).__name__}.classifier must name a submodule, not {classifier!r}")
+    layers = {}
+    for name, module in modules.items():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            kind: Literal["conv", "linear"] = "conv" if isinstance(module, nn.Conv2d) else "linear"
+            shape = tuple(module.weight.shape)
+            layers[f"{name}.weight"] = Layer(kind, shape, math.prod(shape[1:]), name == classifier)
+    wanted: dict[str, Callable[[Layer], bool]] = {
+        "default": lambda layer: not layer.is_classifier,
+        "conv": lambda layer: layer.kind == "conv" and not layer.is_classifier,
+        "all": lambda layer: True,
+    }
+    return {name: layer for name, layer in layers.items() if wanted[prunable](layer)}
+
+
+class Mask(Mapping[str, Tensor]):
+    """Layer name -> bool tensor of the weight's shape, True where the weight is alive. Immutable.
+
+    `kept`, `total` and `sparsity` count prunable weights only and are exact.
+
+    Raises:
+        TypeError: a tensor is not bool.
+    """
+
+    def __init__(self, layers: Mapping[str, Tensor]) -> None:
+        for name, alive in layers.items():
+            if alive.dtype != torch.bool:
+                raise TypeError(f"the mask of {name} is {alive.dtype}, not bool")
+        self._layers = {name: alive.detach().clone() for name, alive in layers.items()}
+        self._kept = {name: int(alive.sum()) for name, alive in self._layers.items()}
+
+    @classmethod
+    def ones(cls, layers: Mapping[str, Layer]) -> "Mask":
+        """Everything alive."""
+        return cls({name: torch.ones(layer.shape, dtype=torch.bool) for name, layer in layers.items()})
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __eq__(self, other: object) -> bool:
+        same_layers = isinstance(other, Mask) and self._kept == other._kept
+        return same_layers and all(torch.equal(alive, other[name]) for name, alive in self.items())  # type: ignore[index]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def layer_kept(self) -> dict[str, int]:
+        """Weights alive in each layer."""
+        return dict(self._kept)
+
+    @property
+    def kept(self) -> int:
+        """Weights alive."""
+        return sum(self._kept.values())
+
+    @property
+    def total(self) -> int:
+        """Prunable weights, alive or not."""
+        return sum(alive.numel() for alive in self._layers.values())
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of the prunable weights that is pruned, in [0, 1]."""
+        return 1 - self.kept / self.total
+
+    def issubset(self, other: "Mask") -> bool:
+        """Whether every weight alive here is alive in `other`."""
+        return self.keys() == other.keys() and all(bool((other[name] | ~alive).all()) for name, alive in self.items())
+
+    def hamming(self, other: "Mask") -> int:
+        """The number of weights in which two masks of the same layers differ."""
+        return sum(int((alive ^ other[name]).sum()) for name, alive in self.items())
+
+    def to(self, device: torch.device) -> "Mask":
+        """The same mask on another device."""
+        return Mask({name: alive.to(device) for name, alive in self.items()})
+
+    def flat(self) -> Tensor:
+        """All layers in one bool vector, in the order of the layers."""
+        return torch.cat([alive.flatten() for alive in self.values()])
+
+    def pack(self) -> Tensor:
+        """One bit a weight, in the order of the layers: uint8 of ceil(total / 8) bytes, on the CPU."""
+        return torch.from_numpy(np.packbits(self.flat().cpu().numpy()))
+
+    @classmethod
+    def unpack(cls, bits: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> "Mask":
+        """The mask of `pack`'s bits.
+
+        Raises:
+            ValueError: the bits are not as many as the shapes need.
+        """
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        if bits.numel() != -(-sum(sizes) // 8):
+            raise ValueError(f"{bits.numel()} bytes of mask for {sum(sizes)} weights")
+        flat = torch.from_numpy(np.unpackbits(bits.numpy(), count=sum(sizes)).astype(bool))
+        parts = flat.split(sizes)
+        return cls({name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)})
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A mask, the weights that training starts from, and what the pruned weights hold.
+
+    Attributes:
+        mask: which prunable weights are alive.
+        start: the whole state dict that training starts from; entries under the mask's zeros are not used.
+        rest: what pruned weights hold during and after training, by layer; None: zero.
+    """
+
+    mask: Mask
+    start: Weights
+    rest: Weights | None = None
+
+    def masked(self, weights: Weights) -> dict[str, Tensor]:
+        """`weights` with every pruned entry at `rest`."""
+        result = dict(weights)
+        for name, alive in self.mask.items():
+            rest = torch.zeros((), dtype=weights[name].dtype) if self.rest is None else self.rest[name]
+            result[name] = torch.where(alive, weights[name], rest.to(weights[name].device))
+        return result
+
+
+def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
+    """Keep exactly `keep` of the weights alive in `mask`: those with the highest scores.
+
+    Ties go to the earlier (layer, index). Scores of dead weights are not looked at.
+
+    Args:
+        scores: by layer, of the mask's shapes; higher = keep.
+        mask: the weights to choose among.
+        keep: how many in all, ranked across layers; or how many of each layer.
+
+    Raises:
+        ValueError: a score is NaN (the layer is named), a layer has no scores, or more are to be kept than are alive.
+    """
+    for name, alive in mask.items():
+        if name not in scores or scores[name].shape != alive.shape:
+            raise ValueError(f"no scores of shape {tuple(alive.shape)} for {name}")
+        if bool(torch.isnan(scores[name][alive]).any()):
+            raise ValueError(f"the scores of {name} are not numbers (NaN)")
+    if isinstance(keep, Mapping):
+        return Mask({name: _top([scores[name]], [alive], keep[name]).view_as(alive) for name, alive in mask.items()})
+    chosen = _top([scores[name] for name in mask], list(mask.values()), keep)
+    parts = chosen.split([alive.numel() for alive in mask.values()])
+    return Mask({name: part.view_as(mask[name]) for name, part in zip(mask, parts, strict=True)})
+
+
+def _top(scores: list[Tensor], alive: list[Tensor], keep: int) -> Tensor:
+    """The flat bool vector of the `keep` best of the living, ties by index; linear time, no sort."""
+    score = torch.cat([s.detach().flatten() for s in scores])
+    candidates = torch.cat([a.flatten() for a in alive]).nonzero().squeeze(1)
+    if not 0 <= keep <= len(candidates):
+        raise ValueError(f"cannot keep {keep} of {len(candidates)} living weights")
+    chosen = torch.zeros(len(score), dtype=torch.bool, device=score.device)
+    if keep == 0:
+        return chosen
+    values = score[candidates]
+    threshold = values.kthvalue(len(values) - keep + 1).values
+    above, tied = values > threshold, values == threshold
+    tied &= tied.cumsum(0) <= keep - above.sum()
+    chosen[candidates[above | tied]] = True
+    return chosen

@@ -1,0 +1,183 @@
+"""The training loop. No step waits for the device: losses stay there and are read once an epoch or every 50 steps."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ticketsearch.data.base import Data, Dataset
+from ticketsearch.data.batches import Batches
+from ticketsearch.errors import RunFailed
+from ticketsearch.ticket import Ticket
+from ticketsearch.training.predict import predict
+from ticketsearch.training.recipe import Recipe
+from ticketsearch.training.state import Assignment, Progress, Trained, TrainState
+
+WINDOW = 50
+"""A non-finite loss is noticed within this many steps."""
+
+
+class Training:
+    """One assignment on one model: the model's weights and SGD's momentum are its state.
+
+    The momentum exists from the start (zero), because a fused step that is skipped must not leave it undefined.
+    """
+
+    def __init__(self, model: nn.Module, job: Assignment, recipe: Recipe, dataset: Dataset, data: Data) -> None:
+        self.model, self.job, self.recipe, self.data = model, job, recipe, data
+        self.device = data.train.labels.device
+        self.batches = Batches(data.train, dataset, recipe.batch_size, job.order_seed)
+        steps = max(1, round(recipe.epochs * job.epochs * self.batches.per_epoch))
+        course = recipe.learning_rates(steps, self.batches.per_epoch)
+        self.rates = [course[-1]] * steps if job.start.last_lr else course[job.start.lr_step :]
+        self.steps = len(self.rates) if job.stop is None else job.stop
+        self.parameters = dict(model.named_parameters())
+        self.optimiser = torch.optim.SGD(
+            self.parameters.values(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov, fused=True
+        )
+        self.load(job.checkpoint.load() or self._fresh())
+        self.mask = _MaskInPlace(self.parameters, self.momentum, job.ticket)
+        self.mask.apply()
+        self.losses = torch.zeros(WINDOW, device=self.device)
+        self.last_finite = math.nan
+        self.checked = self.progress.step
+
+    def _fresh(self) -> TrainState:
+        momentum = self.job.start.momentum or {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        return TrainState(dict(self.job.ticket.start), dict(momentum), {}, Progress())
+
+    def load(self, state: TrainState) -> None:
+        """Put a state onto the model and the optimiser."""
+        self.model.load_state_dict(state.weights)
+        self.momentum = {name: state.momentum[name].to(p, copy=True) for name, p in self.parameters.items()}
+        for name, parameter in self.parameters.items():
+            self.optimiser.state[parameter]["momentum_buffer"] = self.momentum[name]
+        self.best, self.progress = state.best, state.progress
+
+    def state(self) -> TrainState:
+        """The state now, as copies on the CPU."""
+        return TrainState(_copy(self.model.state_dict()), _copy(self.momentum), self.best, self.progress)
+
+    def run(self) -> Trained:
+        """Train to the end.
+
+        Raises:
+            RunFailed: the loss was not finite.
+        """
+        job, progress, started = self.job, self.progress, time.monotonic()
+        if progress.step == 0 and 0 in job.snapshots:
+            job.checkpoint.snapshot(self.state())
+        epochs = -(-(job.start.data_step + self.steps) // self.batches.per_epoch)
+        while progress.step < self.steps:
+            position = job.start.data_step + progress.step
+            epoch, first = divmod(position, self.batches.per_epoch)
+            record = self._epoch(epoch, first)
+            progress.seconds += time.monotonic() - started
+            started = time.monotonic()
+            progress.history.append(record)
+            self._remember_best(record)
+            job.checkpoint.epoch(record, epochs)
+            if progress.step < self.steps:
+                job.checkpoint.save(self.state)
+        return Trained(_copy(self.model.state_dict()), self.best, progress)
+
+    def _epoch(self, epoch: int, first: int) -> dict[str, float]:
+        """Train from batch `first` to the end of the epoch, or of the training; the epoch's record."""
+        self.model.train()
+        before = [p.detach().clone() for p in self.parameters.values()]
+        loss, correct, images, rate = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0, 0.0
+        for pixels, labels in self._batches(epoch, first):
+            rate = self.rates[self.progress.step]
+            logits, step_loss = self._step(pixels, labels, rate)
+            loss += step_loss * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
+            images += len(labels)
+            self.progress.step += 1
+            if self.progress.step % WINDOW == 0:
+                self._check_finite()
+            if self.progress.step in self.job.snapshots:
+                self.job.checkpoint.snapshot(self.state())
+        self._check_finite()
+        moved = [p.detach() - b for p, b in zip(self.parameters.values(), before, strict=True)]
+        record = {"epoch": epoch + 1, "step": self.progress.step, "lr": rate, "loss": float(loss) / images}
+        record |= {"accuracy": float(correct) / images, "path": float(torch.stack(torch._foreach_norm(moved)).norm())}
+        return record | {"images": images} | self._validate()
+
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        left = self.steps - self.progress.step
+        for number, (pixels, labels) in enumerate(self.batches.epoch(epoch, first)):
+            if number == left:
+                return
+            layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+            yield pixels.contiguous(memory_format=layout), labels
+
+    def _step(self, pixels: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        """One update; the fused kernel skips it on the device when the loss is not finite."""
+        half = self.recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            logits = self.model(pixels)
+            loss = F.cross_entropy(logits.float(), labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.param_groups[0]["lr"] = rate
+        self.optimiser.found_inf = (~torch.isfinite(loss.detach())).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self.mask.apply()
+        self.losses[self.progress.step % WINDOW] = loss.detach()
+        return logits.detach(), loss.detach()
+
+    def _check_finite(self) -> None:
+        """Read the losses since the last check and stop at the first that is not finite."""
+        losses = self.losses.tolist()
+        unread, self.checked = range(self.checked, self.progress.step), self.progress.step
+        for number in unread:
+            loss = losses[number % WINDOW]
+            if not math.isfinite(loss):
+                raise RunFailed(
+                    f"the loss of seed {self.job.seed} became {loss} at step {number} (lr {self.rates[number]:g}; "
+                    f"the last finite loss was {self.last_finite:g})",
+                    "the learning rate is likely too high for this model; nothing of this round was committed",
+                    f"recipe.lr={self.recipe.lr / 10:g}",
+                )
+            self.last_finite = loss
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.data.val):
+            return {}
+        hits = predict(self.model, self.data.val).argmax(1) == self.data.val.labels
+        return {"val_accuracy": int(hits.sum()) / len(hits)}
+
+    def _remember_best(self, record: dict[str, float]) -> None:
+        if record.get("val_accuracy", -1.0) > self.progress.best_accuracy:
+            self.progress.best_accuracy = record["val_accuracy"]
+            self.progress.best_epoch = int(record["epoch"])
+            self.best = _copy(self.model.state_dict())
+
+
+class _MaskInPlace:
+    """Puts pruned weights back to `rest` and their momentum to zero, in place; layers without pruned weights cost
+    nothing.
+
+    A select, never a product: 0 x inf is NaN, and -1 x 0 is -0.
+    """
+
+    def __init__(self, parameters: dict[str, nn.Parameter], momentum: dict[str, Tensor], ticket: Ticket) -> None:
+        self._entries = []
+        for name, alive in ticket.mask.items():
+            weight = parameters[name].detach()
+            if not bool(alive.all()):
+                rest = torch.zeros_like(weight) if ticket.rest is None else ticket.rest[name].to(weight)
+                self._entries.append((weight, momentum[name], rest, alive.to(weight.device), ~alive.to(weight.device)))
+
+    def apply(self) -> None:
+        for weight, momentum, rest, alive, dead in self._entries:
+            torch.where(alive, weight, rest, out=weight)
+            momentum.masked_fill_(dead, 0)
+
+
+def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU in the default memory format, so that stored bytes do not depend on the layout in training."""
+    return {name: t.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for name, t in tensors.items()}
