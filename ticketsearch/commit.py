@@ -68,11 +68,11 @@ def _at_best(experiment: Experiment, trained: Trained) -> list[Value]:
     return values
 
 
-def share_dense(search: Experiment, dense: Experiment) -> None:
+def share_dense(search: Experiment) -> None:
     """Let the dense cells be round 0 of a run, with that run's names and number of prunable weights in its rows."""
     config = search.config
     total = sum(layer.weights for layer in search.layers.values())
     rows = {"run": search.run.name, "label": config.names["pruner"], "kept": total, "prunable": config.options.prunable}
     rows |= {part: config.names[part] for part in ("pruner", "schedule", "rewind")}
     for seed in config.seeds:
-        search.run.share(dense.run.cell(seed, 0), rows)
+        search.run.share(search.dense.run.cell(seed, 0), rows)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,6 +102,7 @@ class Config:
         """The seed of data order and augmentation."""
         return seed if self.options.order_seed is None else self.options.order_seed
 
+    @cached_property
     def dense(self) -> "Config":
         """The configuration of the dense model that this one starts from: everything about pruning at its default."""
         names = dict(self.names) | {"pruner": "dense"} | _DEFAULTS
@@ -234,7 +236,7 @@ def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
     families = node.get("metrics") or {}
     metrics = {name: build(families[name], f"metrics.{name}", options.extensions, _METRIC) for name in sorted(families)}
     config = Config(names, options, metrics=metrics, **parts)
-    return config.dense() if names["pruner"] == "dense" else config
+    return config.dense if names["pruner"] == "dense" else config
 
 
 def _checked(text: str) -> str:

@@ -133,7 +133,7 @@ def opening(search: Experiment) -> str:
     config, data = search.config, search.data
     images = f"{len(data.train):,} to train on, {len(data.val):,} for validation, {len(data.test):,} to test on"
     what = f"{config.names['pruner']} on {config.names['dataset']} ({images}) with {config.names['model']}"
-    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {config.rounds[-1]} rounds"
+    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {len(config.rounds)} rounds"
     how += f", {len(config.seeds)} seed" + "s" * (len(config.seeds) > 1)
     return f"{what}; {how}; metrics {' '.join(config.metrics)}; {_estimate(search)}; results in {search.run.path}"
 
@@ -152,14 +152,14 @@ def duration(seconds: float) -> str:
 
 
 def _todo(search: Experiment) -> int:
-    runs = {search.run.name: search, search.dense().run.name: search.dense()}
+    runs = {search.run.name: search, search.dense.run.name: search.dense}
     return sum(not cell.committed for stage in runs.values() for cell in stage.cells())
 
 
 def _estimate(search: Experiment) -> str:
     """The time that the missing trainings take at the speed of the dense one; nothing is made up when there is none."""
     todo = _todo(search)
-    dense = search.dense().run.cell(search.config.seeds[0], 0)
+    dense = search.dense.run.cell(search.config.seeds[0], 0)
     if not todo:
         return "everything is trained"
     if not dense.committed:

@@ -68,13 +68,13 @@ def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[Vie
     if source is Source.INIT:
         seen = Ticket(ones, points.at(0)[0])
         origin = {
-            "run": experiment.config.dense().run_name,
+            "run": experiment.dense.run.name,
             "seed": cell.seed,
             "rewind": 0,
             "sha256": points.point(0).sha,
         }
     else:
-        parent = experiment.dense().run.cell(cell.seed, 0)
+        parent = experiment.dense.run.cell(cell.seed, 0)
         if source is Source.PREVIOUS and cell.round > 1:
             parent = experiment.run.cell(cell.seed, cell.round - 1)
         stored = parent.ticket()

@@ -80,7 +80,7 @@ def _dense(experiment: Experiment, cell: Cell) -> Dense | None:
     """The dense model's logits; None for the dense model itself."""
     if cell.round == 0:
         return None
-    parent = experiment.dense().run.cell(cell.seed, 0)
+    parent = experiment.dense.run.cell(cell.seed, 0)
     found = {split: parent.logits(split) for split in experiment.data.splits()}
     return Dense({split: load(content)["logits"] for split, content in found.items() if content is not None})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from ticketsearch import provenance
 from ticketsearch.config import Config
 from ticketsearch.console import Display
 from ticketsearch.data.base import Data
+from ticketsearch.errors import UsageError
 from ticketsearch.metrics.ticket import macs_per_weight
 from ticketsearch.store import Cell, Run
 from ticketsearch.ticket import Layer, Mask, prunable_layers
@@ -28,6 +30,7 @@ class Experiment:
         model: one network for every ticket; its weights are whatever was loaded last.
         layers: the prunable layers.
         macs: multiply-adds of one image's forward pass through the dense model.
+        per_epoch: updates an epoch.
         display: told of what happens.
     """
 
@@ -37,6 +40,7 @@ class Experiment:
     model: nn.Module
     layers: Mapping[str, Layer]
     macs: int
+    per_epoch: int
     display: Display
 
     @classmethod
@@ -54,22 +58,25 @@ class Experiment:
         model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
         layers = prunable_layers(model, config.options.prunable)
         macs = sum(count * places for count, places in macs_per_weight(model, data.test.images[:1]).values())
-        return cls(config, Run.open(config), data, model, layers, macs, display)
+        per_epoch = -(-len(data.train) // config.recipe.batch_size)
+        if config.rewind.step(per_epoch) >= config.recipe.epochs * per_epoch:
+            what = f"rewind.at={config.rewind.at} is not before the end of the dense training"
+            right = f"it takes {config.recipe.epochs} epochs of {per_epoch} updates"
+            raise UsageError(what, right, "ticketsearch run rewind=step rewind.at=1ep")
+        return cls(config, Run.open(config), data, model, layers, macs, per_epoch, display)
 
+    @cached_property
     def dense(self) -> "Experiment":
-        """The same for the dense model that this search starts from."""
-        config = self.config.dense()
+        """The same for the dense model that this search starts from; itself, when it is that."""
+        config = self.config.dense
+        if config.run_name == self.config.run_name:
+            return self
         return replace(self, config=config, run=Run.open(config), layers=prunable_layers(self.model))
 
     @property
     def device(self) -> torch.device:
         """Where data and model are."""
         return self.data.train.labels.device
-
-    @property
-    def per_epoch(self) -> int:
-        """Updates an epoch."""
-        return -(-len(self.data.train) // self.config.recipe.batch_size)
 
     def begin(self) -> None:
         """Set the threads and note the command in the run. A run goes on with the number of threads that it began with,
@@ -90,7 +97,7 @@ class Experiment:
         names, parameters = self.config.names, sum(p.numel() for p in self.model.parameters())
         return {
             "run": self.run.name,
-            "dense": self.config.dense().run_name,
+            "dense": self.config.dense.run_name,
             "label": names["pruner"],
             **{part: names[part] for part in ("dataset", "model", "pruner", "schedule", "rewind", "recipe")},
             "seed": cell.seed,

@@ -3,19 +3,24 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ticketsearch.errors import CorruptStore
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Progress, TrainState
+
+FORMAT = 1
+"""Raised when a stored file changes its meaning."""
+
+_REMEDY = "restore it, or remove its folder to have it made again"
 
 
 def sha256(content: bytes) -> str:
@@ -60,6 +65,63 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
+    """Make a folder appear in one rename, with a manifest of every file's SHA-256; a killed writer leaves none.
+
+    Args:
+        path: the folder; it must not exist.
+        files: name -> content.
+        about: what the manifest says besides.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, or it exists.
+    """
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            write_synced(building / name, content)
+        manifest = {"format": FORMAT, "files": {name: sha256(content) for name, content in files.items()}, **about}
+        write_synced(building / "manifest.json", to_json(manifest))
+        sync_folder(building)
+        os.rename(building, path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    sync_folder(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        CorruptStore: it cannot be read.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise CorruptStore(f"{path} cannot be read: {error}", _REMEDY) from error
+
+
+def verified(path: Path, sha: str) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file.
+        sha: its SHA-256, or the beginning of it.
+
+    Raises:
+        CorruptStore: it is missing or is not what its checksum says.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", _REMEDY) from error
+    if not sha256(content).startswith(sha):
+        raise CorruptStore(f"{path} is not what its checksum says", _REMEDY)
+    return content
+
+
 def encode_ticket(weights: Weights, mask: Mask, rest: Weights | None) -> bytes:
     """A trained ticket as safetensors: `mask` one bit a prunable weight, `survivors` the living weights in the mask's
     order, `rest` the pruned ones unless they are zero, and every other entry of the state dict under its own name
@@ -78,26 +140,19 @@ def _select(weights: Weights, mask: Mask, chosen: Mapping[str, Tensor]) -> Tenso
     return torch.cat([weights[name][chosen[name]] for name in mask])
 
 
-def decode_ticket(path: Path) -> Ticket:
-    """The mask, the trained weights (as the ticket's `start`) and the rest of a stored ticket, bit for bit.
-
-    Raises:
-        CorruptStore: the file is not what `encode_ticket` writes.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            shapes = {name: tuple(shape) for name, shape in json.loads(file.metadata()["layers"]).items()}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        mask = Mask.unpack(tensors["mask"], shapes)
-        weights = {key.removeprefix("dense/"): t for key, t in tensors.items() if key.startswith("dense/")}
-        alive = tensors["survivors"].split(list(mask.layer_kept.values()))
-        rest = None if "rest" not in tensors else _rest(tensors["rest"], mask)
-        for (name, where), values in zip(mask.items(), alive, strict=True):
-            weights[name] = torch.zeros(where.shape, dtype=values.dtype) if rest is None else rest[name].clone()
-            weights[name][where] = values
-        return Ticket(mask, weights, rest)
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise CorruptStore(f"{path} cannot be read: {error}", "it is not a stored ticket", "") from error
+def decode_ticket(content: bytes) -> Ticket:
+    """The mask, the trained weights (as the ticket's `start`) and the rest of `encode_ticket`, bit for bit."""
+    length = int.from_bytes(content[:8], "little")
+    layers = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["layers"])
+    tensors = load(content)
+    mask = Mask.unpack(tensors["mask"], {name: tuple(shape) for name, shape in layers.items()})
+    weights = {key.removeprefix("dense/"): t for key, t in tensors.items() if key.startswith("dense/")}
+    alive = tensors["survivors"].split(list(mask.layer_kept.values()))
+    rest = None if "rest" not in tensors else _rest(tensors["rest"], mask)
+    for (name, where), values in zip(mask.items(), alive, strict=True):
+        weights[name] = torch.zeros(where.shape, dtype=values.dtype) if rest is None else rest[name].clone()
+        weights[name][where] = values
+    return Ticket(mask, weights, rest)
 
 
 def _rest(values: Tensor, mask: Mask) -> dict[str, Tensor]:

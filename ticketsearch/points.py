@@ -21,7 +21,7 @@ class RewindPoints:
     """The past of the dense model of one seed."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
-        self._dense, self._seed = experiment.dense(), seed
+        self._dense, self._seed = experiment.dense, seed
 
     def at(self, step: int) -> tuple[Weights, dict[str, Tensor]]:
         """State dict and momentum after `step` updates; 0: initialisation.

@@ -26,6 +26,8 @@ SCHEMA = pa.schema(
 )
 """The columns, in order; what each holds is said in `docs/rows.md`."""
 
+_REMEDY = "restore it, or remove the folder of its round to have it made again"
+
 KEY = ("run", "seed", "order_seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings")
 """What makes two rows measurements of the same thing; of those the highest `sequence` wins."""
 
@@ -54,17 +56,22 @@ def read_rows(path: Path, sha: str) -> pa.Table:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CorruptStore(
-            f"{path} cannot be read: {error.strerror}", "restore it, or remove its round's folder"
-        ) from error
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", _REMEDY) from error
     if not hashlib.sha256(content).hexdigest().startswith(sha):
-        raise CorruptStore(f"{path} is not what its checksum says", "restore it, or remove its round's folder")
+        raise CorruptStore(f"{path} is not what its checksum says", _REMEDY)
     return pq.read_table(pa.BufferReader(content)).cast(SCHEMA)
 
 
 def row_files(cell: Path) -> Iterator[tuple[Path, str]]:
-    """Every file of rows of a committed cell and the beginning of its SHA-256."""
-    manifest = json.loads((cell / "manifest.json").read_text())
+    """Every file of rows of a committed cell and the beginning of its SHA-256.
+
+    Raises:
+        CorruptStore: the cell has no manifest that can be read.
+    """
+    try:
+        manifest = json.loads((cell / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CorruptStore(f"{cell / 'manifest.json'} cannot be read: {error}", _REMEDY) from error
     yield cell / "training.parquet", manifest["files"]["training.parquet"]
     for path in sorted((cell / "metrics").glob("*.parquet")):
         yield path, path.stem.rpartition("-")[2]
@@ -76,15 +83,15 @@ def _cells(out: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         yield manifest.parent, {}
     for pointer in sorted(out.glob("*/seed-*/round-*.json")):
         shared = json.loads(pointer.read_text())
-        yield out / shared["run"] / pointer.parent.name / pointer.stem, shared["rows"]
+        yield out / Path(shared["run"]).name / pointer.parent.name / pointer.stem, shared["rows"]
 
 
 def _state(out: Path) -> str:
     """A digest of everything that the rows are made of; names of metric files hold their checksums."""
     found = hashlib.sha256()
     for cell, instead in _cells(out):
-        found.update(f"{cell}{sorted(instead.items())}".encode() + (cell / "manifest.json").read_bytes())
-        found.update("".join(path.name for path, _ in row_files(cell)).encode())
+        found.update(f"{cell.relative_to(out)} {sorted(instead.items())}".encode())
+        found.update("".join(f" {path.name} {sha}" for path, sha in row_files(cell)).encode())
     return found.hexdigest()
 
 

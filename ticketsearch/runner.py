@@ -22,11 +22,10 @@ def run(config: Config, display: Display) -> Run:
         TicketError: see `ticketsearch.errors`; what was committed before it stays.
     """
     search = Experiment.open(config, display)
-    dense = search.dense()
     display.open(search)
-    advance(dense)
-    if search.run.name != dense.run.name:
-        share_dense(search, dense)
+    advance(search.dense)
+    if search is not search.dense:
+        share_dense(search)
         advance(search)
     display.close(search)
     return search.run

@@ -11,8 +11,6 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,21 +24,19 @@ from torch import Tensor
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.files import (
+    commit_folder,
     decode_state,
     decode_ticket,
     encode_state,
+    read_json,
     sha256,
-    sync_folder,
     to_json,
+    verified,
     write_atomic,
-    write_synced,
 )
 from ticketsearch.results import encode_rows, read_rows, row_files
 from ticketsearch.ticket import Ticket, Weights
 from ticketsearch.training.state import TrainState
-
-FORMAT = 1
-"""Raised when a stored file changes its meaning."""
 
 
 class Run:
@@ -101,7 +97,7 @@ class Run:
         Raises:
             CorruptStore: it is not said.
         """
-        return str(_read_json(self.path / f"seed-{seed}" / "round-00.json")["run"])
+        return str(read_json(self.path / f"seed-{seed}" / "round-00.json")["run"])
 
     def rewind(self, seed: int, step: int) -> "RewindPoint":
         """The dense model after `step` updates, whether it is kept yet or not."""
@@ -146,7 +142,7 @@ class Cell:
         Raises:
             CorruptStore: it cannot be read.
         """
-        return _read_json(self.path / "manifest.json")
+        return read_json(self.path / "manifest.json")
 
     @property
     def sha(self) -> str:
@@ -159,9 +155,7 @@ class Cell:
         Raises:
             CorruptStore: the file is not what the manifest says.
         """
-        path = self.path / "ticket.safetensors"
-        _verify(path, self.sha)
-        return decode_ticket(path)
+        return decode_ticket(verified(self.path / "ticket.safetensors", self.sha))
 
     def commit(self, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
         """Make the cell appear, with a manifest of every file, in one rename; what was in progress is then removed.
@@ -170,7 +164,7 @@ class Cell:
             files: name -> content; `ticket.safetensors` and `training.parquet` among them.
             about: what the manifest says besides.
         """
-        _commit(self.path, files, {"run": self.run.name, "seed": self.seed, "round": self.round, **about})
+        commit_folder(self.path, files, {"run": self.run.name, "seed": self.seed, "round": self.round, **about})
         self.part.unlink(missing_ok=True)
 
     def add_rows(self, family: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -208,8 +202,7 @@ class Cell:
             CorruptStore: the file is not what its name says.
         """
         for path in sorted((self.path / "metrics").glob(f"logits-{split}-*.safetensors")):
-            _verify(path, path.stem.rpartition("-")[2])
-            return path.read_bytes()
+            return verified(path, path.stem.rpartition("-")[2])
         return None
 
     @property
@@ -268,12 +261,12 @@ class RewindPoint:
     @property
     def sha(self) -> str:
         """SHA-256 of its state."""
-        return str(_read_json(self.path / "manifest.json")["files"]["state.safetensors"])
+        return str(read_json(self.path / "manifest.json")["files"]["state.safetensors"])
 
     def commit(self, state: TrainState) -> None:
         """Keep a state: weights and momentum."""
         kept = TrainState(state.weights, state.momentum, {}, type(state.progress)(step=state.progress.step))
-        _commit(self.path, {"state.safetensors": encode_state(kept, {})}, {"step": state.progress.step})
+        commit_folder(self.path, {"state.safetensors": encode_state(kept, {})}, {"step": state.progress.step})
 
     def read(self) -> tuple[Weights, dict[str, Tensor]]:
         """State dict and momentum.
@@ -281,42 +274,5 @@ class RewindPoint:
         Raises:
             CorruptStore: the file is not what the manifest says.
         """
-        path = self.path / "state.safetensors"
-        _verify(path, self.sha)
-        state, _ = decode_state(path.read_bytes())
+        state, _ = decode_state(verified(self.path / "state.safetensors", self.sha))
         return state.weights, state.momentum
-
-
-def _commit(path: Path, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-    building = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    for name, content in files.items():
-        write_synced(building / name, content)
-    manifest = {"format": FORMAT, "files": {name: sha256(content) for name, content in files.items()}, **about}
-    write_synced(building / "manifest.json", to_json(manifest))
-    sync_folder(building)
-    os.rename(building, path)
-    sync_folder(path.parent)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise CorruptStore(
-            f"{path} cannot be read: {error}", "restore it, or remove its folder to have it made again"
-        ) from error
-
-
-def _verify(path: Path, sha: str) -> None:
-    try:
-        found = sha256(path.read_bytes())
-    except OSError as error:
-        raise CorruptStore(
-            f"{path} cannot be read: {error.strerror}", "restore it, or remove its folder to have it made again"
-        ) from error
-    if not found.startswith(sha):
-        raise CorruptStore(
-            f"{path} is not what its checksum says", "restore it, or remove its folder to have it made again"
-        )

@@ -31,11 +31,10 @@ def test_one_field_tells_two_runs_apart(field: str, values: tuple[str, str]) -> 
     assert labels(rows) == {A: f"lth ({field}={values[0]})", B: f"lth ({field}={values[1]})"}
 
 
-def test_order_seed_is_shown_as_it_is_typed() -> None:
-    assert labels(frame(row(A, 1, 0), row(B, 1, 0, order_seed=7))) == {
-        A: "lth (order_seed=null)",
-        B: "lth (order_seed=7)",
-    }
+@pytest.mark.parametrize("kind", ["Int64", "float64"])
+def test_order_seed_is_shown_as_it_is_typed(kind: str) -> None:
+    rows = frame(row(A, 1, 0), row(B, 1, 0, order_seed=7)).astype({"order_seed": kind})
+    assert labels(rows) == {A: "lth (order_seed=null)", B: "lth (order_seed=7)"}
 
 
 def test_the_fewest_fields_are_taken() -> None:

@@ -50,7 +50,8 @@ def test_unknown_band_is_refused() -> None:
 
 
 def test_seeds_with_fewer_rounds_and_nan_are_counted_out() -> None:
-    rows = frame(*curve(LTH, {0: 0.9, 1: 0.8}), *curve(LTH, {0: 0.7}, seed=1), row(LTH, 1, math.nan, seed=2))
+    nothing = [row(LTH, 1, math.nan, seed=2), row(LTH, 2, math.nan)]
+    rows = frame(*curve(LTH, {0: 0.9, 1: 0.8}), *curve(LTH, {0: 0.7}, seed=1), *nothing)
     table = statistics(rows).set_index("round")
     assert table["seeds"].to_dict() == {0: 2, 1: 1}
     assert table["mean"].to_dict() == pytest.approx({0: 0.8, 1: 0.8})

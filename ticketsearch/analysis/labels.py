@@ -27,7 +27,7 @@ def labels(rows: pd.DataFrame) -> dict[str, str]:
 def _apart(label: str, runs: pd.DataFrame) -> dict[str, str]:
     if len(runs) == 1:
         return {str(runs.index[0]): label}
-    values = runs[list(FIELDS)].astype(object)
+    values = runs[list(FIELDS)].astype({"order_seed": "Int64"}).astype(object)
     values = values.where(values.notna(), "null").astype(str)
     fields = _telling(values)
     details = {str(run): [f"{field}={row[field]}" for field in fields] for run, row in values.iterrows()}

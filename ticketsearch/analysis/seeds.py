@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import pandas as pd
 
 from ticketsearch.errors import UsageError
+from ticketsearch.results import KEY
 
 Band = Literal["std", "range", "none"]
 
-KEY = ["run", "seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings"]
 COMPARED = ["dataset", "model", "metric", "variant", "split"]
 
 
@@ -23,10 +23,9 @@ def latest(rows: pd.DataFrame) -> pd.DataFrame:
         rows: tidy rows; `sequence` orders the writing.
 
     Returns:
-        One row for each (run, seed, round, family, metric, variant, split, weights, at, settings), sorted by these, so
-        that sums do not depend on the order in which rows were read.
+        One row for each `ticketsearch.results.KEY`, sorted by it, so that sums do not depend on the order of reading.
     """
-    return rows.sort_values([*KEY, "sequence"], kind="stable").drop_duplicates(KEY, keep="last")
+    return rows.sort_values([*KEY, "sequence"], kind="stable").drop_duplicates(list(KEY), keep="last")
 
 
 def measured(rows: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
@@ -53,7 +52,7 @@ def measured(rows: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
             raise UsageError(
                 f"'{key[2]}' of {key[0]} {key[1]} was measured with several settings: {', '.join(names)}",
                 "choose one of them, or evaluate every run with the same metric configuration",
-                f'ticketsearch plot "figure.settings=[{names[-1]}]"',
+                f"ticketsearch plot 'settings=[\"{names[-1]}\"]'",
             )
     return rows
 

@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
@@ -107,12 +107,6 @@ class Figure(ABC):
     formats: tuple[Format, ...] = ("png", "pdf")
     dpi: int = 150
 
-    def __post_init__(self) -> None:
-        """Let one name stand without brackets, as in `figure.pruner=lth`."""
-        for field in fields(self):
-            if isinstance(field.default, tuple) and isinstance(value := getattr(self, field.name), str):
-                object.__setattr__(self, field.name, (value,))
-
     @abstractmethod
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:
         """Draw the figure's files.
@@ -192,7 +186,7 @@ def require(field: str, wanted: Iterable[str], existing: Iterable[str]) -> None:
         if name not in names:
             close = get_close_matches(name, names, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
-            attempt = f'ticketsearch plot "figure.{field}=[{(close or names)[0]}]"' if names else ""
+            attempt = f"ticketsearch plot {field}={(close or names)[0]}" if names else ""
             kind = field.removesuffix("s")
             raise UsageError(f"no rows of {kind} '{name}'", f"{hint}there are: {', '.join(names) or 'none'}", attempt)
 

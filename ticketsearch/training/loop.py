@@ -30,9 +30,9 @@ class Training:
         self.model, self.job, self.recipe, self.data = model, job, recipe, data
         self.device = data.train.labels.device
         self.batches = Batches(data.train, dataset, recipe.batch_size, job.order_seed)
-        steps = max(1, round(recipe.epochs * job.epochs * self.batches.per_epoch))
+        steps = round(recipe.epochs * job.epochs * self.batches.per_epoch)
         course = recipe.learning_rates(steps, self.batches.per_epoch)
-        self.rates = [course[-1]] * steps if job.start.last_lr else course[job.start.lr_step :]
+        self.rates = course[-1:] * steps if job.start.last_lr else course[job.start.lr_step :]
         self.steps = len(self.rates) if job.stop is None else job.stop
         self.parameters = dict(model.named_parameters())
         self.optimiser = torch.optim.SGD(
