@@ -194,8 +194,8 @@ def boxes(page: Page) -> Iterator[Any]:
     yield from (axes.get_tightbbox() for axes in page.axes)
 
 
-@pytest.mark.parametrize("panels", [1, 2, 3, 8])
-@pytest.mark.parametrize("rounds", [1, 5, 6, 21, 33])
+@pytest.mark.parametrize("panels", [1, 2, 8])
+@pytest.mark.parametrize("rounds", [1, 5, 33])
 def test_nothing_overlaps(pages: list[Page], panels: int, rounds: int) -> None:
     metrics = ["accuracy", "worst_class_accuracy", "nll", "ece", "sce", "brier", "disagreement", "macs"][:panels]
     names = [f"digits-resnet20-{pruner}-00000000" for pruner in ("lth", "omp", "random", "snip", "synflow")]
@@ -206,6 +206,8 @@ def test_nothing_overlaps(pages: list[Page], panels: int, rounds: int) -> None:
     with style():
         for one, other in itertools.combinations(boxes(page), 2):
             assert not one.overlaps(other)
+        assert all(page.bbox.padded(1).containsx(x) for box in boxes(page) for x in (box.x0, box.x1))
+        assert all(page.bbox.padded(1).containsy(y) for box in boxes(page) for y in (box.y0, box.y1))
         for axes in page.axes:
             labels = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
             assert all(left.x1 + 2 < right.x0 for left, right in itertools.pairwise(labels))
@@ -283,14 +285,16 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
         ({"metrics": ("ece",)}, "no rows of metric 'ece'", "there are: accuracy, majority_share"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'? there are: lth, omp"),
         ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "there are: digits"),
-        ({"split": "val"}, "there is no metric to draw", "none"),
+        ({"metrics": ("sce",)}, "no rows of metric 'sce'", "there are: accuracy, majority_share"),
+        ({"split": "train"}, "there is no metric to draw", "none"),
         ({"formats": ("gif",)}, "no format 'gif'", "png, pdf, svg"),
         ({"band": "sem"}, "no band 'sem'", "std, range, none"),
         ({"tolerance": 1.0}, "tolerance=1 is no fraction", "0.01 is one percentage point"),
     ],
 )
 def test_what_is_refused(fields: dict[str, Any], what: str, right: str, tmp_path: Path) -> None:
-    rows = frame(*run(LTH, ACCURACY), *run(OMP, ACCURACY), row(LTH, 1, 0, "ece", status="error"))
+    other = [row(LTH, 1, 0, "ece", status="error"), row(LTH, 1, 0, "sce", split="val")]
+    rows = frame(*run(LTH, ACCURACY), *run(OMP, ACCURACY), *other)
     with pytest.raises(UsageError) as refused:
         Curves(**fields).draw(rows, tmp_path)
     assert what in refused.value.what

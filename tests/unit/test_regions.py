@@ -76,7 +76,7 @@ def test_a_dense_model_that_only_guesses_has_no_region_iii_within_region_i() -> 
     assert (found.last_round_in_I, found.first_round_in_III) == (2, None)
 
 
-@pytest.mark.parametrize("dense", [n / 100 for n in range(2, 100)])
+@pytest.mark.parametrize("dense", [0.07, 0.10, 0.13, 0.47, 0.95])  # of the first three, dense - 0.01 is rounded up
 def test_exactly_one_point_below_is_inside_whatever_floats_say(dense: float) -> None:
     below = (round(100 * dense) - 1) / 100
     assert decide({0: dense, 1: below}).last_round_in_I == 1
@@ -150,7 +150,7 @@ def test_without_dense_there_are_no_regions() -> None:
 
 def test_agrees_with_a_direct_reading_of_the_rule() -> None:
     generator = np.random.default_rng(0)
-    for _ in range(50):
+    for _ in range(25):
         drawn = generator.choice([0.05, 0.15, 0.5, 0.945, 0.96], size=8, p=[0.4, 0.1, 0.1, 0.2, 0.2])
         means = [0.95, *drawn.tolist()]
         found = decide(dict(enumerate(means)))

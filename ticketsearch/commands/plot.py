@@ -11,7 +11,8 @@ Draw a figure from the rows of every run; prints the files that it wrote. Import
 
 usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=value ...]
 
-keys of every figure:  dataset model pruner prunable (one or a list: what to draw; all if left out), formats, dpi
+keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
+                       formats dpi
 keys of curves:        metrics tolerance band split
 
 examples:
@@ -57,5 +58,5 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise UsageError(
             f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
         ) from error
-    lists = ("dataset", "model", "pruner", "prunable", "metrics", "formats")
+    lists = ("dataset", "model", "pruner", "prunable", "settings", "metrics", "formats")
     return {str(key): [value] if key in lists and isinstance(value, str) else value for key, value in keys.items()}

@@ -173,14 +173,14 @@ def _page(chart: _Chart, looks: Looks) -> Page:
     width, tall = {1: (3.5, 2.5), 2: (5.4, 2.2)}.get(columns, (7.2, 1.95))
     notes = textwrap.wrap("; ".join(chart.notes), int(17 * width), max_lines=5)
     keys = [*_packed(_curve_keys(chart, looks), width), *_packed(_style_keys(chart), width)]
-    head, foot = 0.3, 0.17 * len(keys) + 0.11 * len(notes) + 0.12
+    head, foot = 0.3, 0.17 * len(keys) + 0.11 * len(notes) + 0.15
     height = head + lines * tall + foot
     page = Page(figsize=(width, height))
     inside = (0, foot / height, 1, 1 - (head + foot) / height)
     page.set_layout_engine("constrained", rect=inside, h_pad=0.05, w_pad=0.06)
     page.text(0.5, 1 - 0.15 / height, _title(chart), ha="center", va="center", size=9, weight="bold")
     for line, handles in enumerate(keys):
-        at = (0.5, (foot - 0.02 - 0.17 * line) / height)
+        at = (0.5, (foot - 0.05 - 0.17 * line) / height)
         page.legend(
             handles=handles, loc="upper center", bbox_to_anchor=at, ncols=len(handles), borderpad=0, borderaxespad=0
         )

@@ -14,6 +14,7 @@ from ticketsearch.errors import RunFailed
 from ticketsearch.ticket import Ticket
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
+from ticketsearch.training.sgd import SGD
 from ticketsearch.training.state import Assignment, Progress, Trained, TrainState
 
 WINDOW = 50
@@ -21,10 +22,7 @@ WINDOW = 50
 
 
 class Training:
-    """One assignment on one model: the model's weights and SGD's momentum are its state.
-
-    The momentum exists from the start (zero), because a fused step that is skipped must not leave it undefined.
-    """
+    """One assignment on one model: the model's weights and SGD's momentum are its state."""
 
     def __init__(self, model: nn.Module, job: Assignment, recipe: Recipe, dataset: Dataset, data: Data) -> None:
         self.model, self.job, self.recipe, self.data = model, job, recipe, data
@@ -35,31 +33,27 @@ class Training:
         self.rates = course[-1:] * steps if job.start.last_lr else course[job.start.lr_step :]
         self.steps = len(self.rates) if job.stop is None else job.stop
         self.parameters = dict(model.named_parameters())
-        self.optimiser = torch.optim.SGD(
-            self.parameters.values(), recipe.lr, recipe.momentum, 0, recipe.weight_decay, recipe.nesterov, fused=True
-        )
+        self.optimiser = SGD(self.parameters, recipe)
         self.load(job.checkpoint.load() or self._fresh())
-        self.mask = _MaskInPlace(self.parameters, self.momentum, job.ticket)
+        self.mask = _MaskInPlace(self.parameters, self.optimiser.momentum, job.ticket)
         self.mask.apply()
         self.losses = torch.zeros(WINDOW, device=self.device)
         self.last_finite = math.nan
         self.checked = self.progress.step
 
     def _fresh(self) -> TrainState:
-        momentum = self.job.start.momentum or {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        momentum = self.job.start.momentum or self.optimiser.momentum
         return TrainState(dict(self.job.ticket.start), dict(momentum), {}, Progress())
 
     def load(self, state: TrainState) -> None:
         """Put a state onto the model and the optimiser."""
         self.model.load_state_dict(state.weights)
-        self.momentum = {name: state.momentum[name].to(p, copy=True) for name, p in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            self.optimiser.state[parameter]["momentum_buffer"] = self.momentum[name]
+        self.optimiser.load(state.momentum)
         self.best, self.progress = state.best, state.progress
 
     def state(self) -> TrainState:
         """The state now, as copies on the CPU."""
-        return TrainState(_copy(self.model.state_dict()), _copy(self.momentum), self.best, self.progress)
+        return TrainState(_copy(self.model.state_dict()), _copy(self.optimiser.momentum), self.best, self.progress)
 
     def run(self) -> Trained:
         """Train to the end.
@@ -122,9 +116,7 @@ class Training:
             loss = F.cross_entropy(logits.float(), labels)
         self.optimiser.zero_grad()
         loss.backward()
-        self.optimiser.param_groups[0]["lr"] = rate
-        self.optimiser.found_inf = (~torch.isfinite(loss.detach())).float()  # type: ignore[attr-defined]
-        self.optimiser.step()
+        self.optimiser.step(rate, loss.detach())
         self.mask.apply()
         self.losses[self.progress.step % WINDOW] = loss.detach()
         return logits.detach(), loss.detach()
