@@ -133,8 +133,8 @@ def opening(search: Experiment) -> str:
     config, data = search.config, search.data
     images = f"{len(data.train):,} to train on, {len(data.val):,} for validation, {len(data.test):,} to test on"
     what = f"{config.names['pruner']} on {config.names['dataset']} ({images}) with {config.names['model']}"
-    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {len(config.rounds)} rounds"
-    how += f", {len(config.seeds)} seed" + "s" * (len(config.seeds) > 1)
+    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {_plural(len(config.rounds), 'round')}"
+    how += f", {_plural(len(config.seeds), 'seed')}"
     return f"{what}; {how}; metrics {' '.join(config.metrics)}; {_estimate(search)}; results in {search.run.path}"
 
 
@@ -149,6 +149,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + "s" * (count != 1)
 
 
 def _todo(search: Experiment) -> int:

@@ -47,18 +47,17 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
         raise RunFailed(what, "its scores must be numbers, one for each weight; no ticket was written") from error
     ticket, start = _rewound(experiment, at, drawn, points)
     _check(experiment, cell, ticket.mask, at.mask, keep)
-    about = {"kept": ticket.mask.kept, "total": ticket.mask.total, "source": origin}
-    about["start"] = (
-        {"artefact": "start.safetensors"}
-        if isinstance(drawn, Ticket)
-        else dict(config.rewind.origin(experiment.per_epoch))
-    )
+    for name in (name for name, kept in ticket.mask.layer_kept.items() if kept == 0):
+        experiment.display.notice(f"round {cell.round} of seed {cell.seed} prunes all of {name}")
+    given = isinstance(drawn, Ticket)
+    begins = {"artefact": "start.safetensors"} if given else dict(config.rewind.origin(experiment.per_epoch))
+    about = {"kept": ticket.mask.kept, "total": ticket.mask.total, "source": origin, "start": begins}
     snapshots = kept_steps(experiment, config.rewind.step(experiment.per_epoch)) if cell.round == 0 else frozenset()
     checkpoint = CellCheckpoint(experiment, cell, {"run": experiment.run.name, "source": origin})
     assignment = Assignment(
         ticket, cell.seed, config.order_seed(cell.seed), checkpoint, start, config.pruner.epochs, snapshots
     )
-    return Drawn(cell, assignment, about, isinstance(drawn, Ticket))
+    return Drawn(cell, assignment, about, given)
 
 
 def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[View, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What a search works with, built once: data on the device, the network, the prunable layers, the run on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,8 @@ from ticketsearch.metrics.ticket import macs_per_weight
 from ticketsearch.store import Cell, Run
 from ticketsearch.ticket import Layer, Mask, prunable_layers
 from ticketsearch.training.device import choose_device, choose_threads
+from ticketsearch.training.fit import fit
+from ticketsearch.training.state import Assignment, Trained
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,18 @@ class Experiment:
             UsageError: there is no such device, the folder cannot be written, or the split sizes are impossible.
         """
         device = choose_device(config.options.device)
-        data = config.dataset.load().to(device)
+        try:
+            data = config.dataset.load().to(device)
+        except ValueError as error:
+            raise UsageError(
+                str(error), "dataset.validation and dataset.subset must fit", "ticketsearch run"
+            ) from error
         layout = torch.channels_last if config.recipe.channels_last else torch.contiguous_format
         model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
         layers = prunable_layers(model, config.options.prunable)
         macs = sum(count * places for count, places in macs_per_weight(model, data.test.images[:1]).values())
         per_epoch = -(-len(data.train) // config.recipe.batch_size)
-        if config.rewind.step(per_epoch) >= config.recipe.epochs * per_epoch:
-            what = f"rewind.at={config.rewind.at} is not before the end of the dense training"
-            right = f"it takes {config.recipe.epochs} epochs of {per_epoch} updates"
-            raise UsageError(what, right, "ticketsearch run rewind=step rewind.at=1ep")
+        _check_possible(config, per_epoch, sum(layer.weights for layer in layers.values()))
         return cls(config, Run.open(config), data, model, layers, macs, per_epoch, display)
 
     @cached_property
@@ -88,6 +92,14 @@ class Experiment:
         torch.set_flush_denormal(True)
         self.run.note(provenance.invocation(self.device, threads))
 
+    def train(self, jobs: Sequence[Assignment]) -> Iterator[Trained]:
+        """Train assignments that do not depend on each other; each is handed over as soon as it is done.
+
+        Raises:
+            RunFailed: a loss was not finite.
+        """
+        return fit(jobs, self.model, self.config.recipe, self.config.dataset, self.data)
+
     def cells(self) -> list[Cell]:
         """Every cell that is asked for: all seeds of a round, then the next round."""
         return [self.run.cell(seed, n) for n in self.config.rounds for seed in self.config.seeds]
@@ -108,3 +120,16 @@ class Experiment:
             "kept": mask.kept,
             "prunable": self.config.options.prunable,
         }
+
+
+def _check_possible(config: Config, per_epoch: int, total: int) -> None:
+    """Refuse what can be known to be impossible only now that data and model are there."""
+    steps = config.recipe.epochs * per_epoch
+    if config.rewind.step(per_epoch) >= steps:
+        what = f"rewind.at={config.rewind.at} is not before the end of the dense training"
+        right = f"it takes {config.recipe.epochs} epochs of {per_epoch} updates"
+        raise UsageError(what, right, "ticketsearch run rewind=step rewind.at=1ep")
+    for n in config.rounds:
+        if config.schedule.keep(n, total) < 1:
+            right = f"there are {total:,} prunable weights; round {n - 1} is the last that keeps one"
+            raise UsageError(f"round {n} would keep no weight", right, f"ticketsearch run schedule.rounds={n - 1}")

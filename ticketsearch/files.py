@@ -77,7 +77,8 @@ def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, An
         OSError: the disk is full, the folder cannot be written, or it exists.
     """
     building = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # of a killed writer: whoever commits holds the lock
+        shutil.rmtree(left, ignore_errors=True)
     building.mkdir(parents=True)
     try:
         for name, content in files.items():

@@ -10,7 +10,6 @@ from torch import Tensor
 from ticketsearch.experiment import Experiment
 from ticketsearch.store import Cell, RewindPoint
 from ticketsearch.ticket import Mask, Ticket, Weights
-from ticketsearch.training.fit import fit
 from ticketsearch.training.state import Assignment, Checkpoint, Progress, TrainState
 
 KEPT_EPOCHS, KEPT_STEPS = (1, 2, 3), (500, 1000, 2000)
@@ -22,6 +21,7 @@ class RewindPoints:
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
         self._dense, self._seed = experiment.dense, seed
+        self._known: dict[int, tuple[Weights, dict[str, Tensor]]] = {}
 
     def at(self, step: int) -> tuple[Weights, dict[str, Tensor]]:
         """State dict and momentum after `step` updates; 0: initialisation.
@@ -29,7 +29,9 @@ class RewindPoints:
         Raises:
             CorruptStore: the stored point is not what its checksum says.
         """
-        return self.point(step).read()
+        if step not in self._known:
+            self._known[step] = self.point(step).read()
+        return self._known[step]
 
     def point(self, step: int) -> RewindPoint:
         """The artefact; a missing one is made first, by the updates that the dense training itself starts with."""
@@ -47,12 +49,10 @@ class RewindPoints:
         if step == 0:
             keep.snapshot(self._initial("init"))
             return
-        experiment, config = self._dense, self._dense.config
-        ticket = Ticket(Mask.ones(experiment.layers), self.at(0)[0])
-        job = Assignment(
-            ticket, self._seed, config.order_seed(self._seed), keep, snapshots=frozenset({step}), stop=step
-        )
-        list(fit([job], experiment.model, config.recipe, config.dataset, experiment.data))
+        ticket = Ticket(Mask.ones(self._dense.layers), self.at(0)[0])
+        order_seed = self._dense.config.order_seed(self._seed)
+        job = Assignment(ticket, self._seed, order_seed, keep, snapshots=frozenset({step}), stop=step)
+        list(self._dense.train([job]))
 
     def _initial(self, purpose: str) -> TrainState:
         config = self._dense.config
@@ -69,8 +69,9 @@ class KeepPoints(Checkpoint):
 
     def snapshot(self, state: TrainState) -> None:
         point = self._run.rewind(self._seed, state.progress.step)
-        if not point.committed:
-            point.commit(state)
+        with point.lock():
+            if not point.committed:
+                point.commit(state)
 
 
 class CellCheckpoint(KeepPoints):

@@ -12,7 +12,6 @@ from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
 from ticketsearch.pruners.base import Source
 from ticketsearch.store import Cell, Run
-from ticketsearch.training.fit import fit
 
 
 def run(config: Config, display: Display) -> Run:
@@ -39,10 +38,7 @@ def advance(search: Experiment) -> None:
             for cell in wave:
                 locks.enter_context(cell.lock(search.display.notice))
             drawn = [draw(search, cell) for cell in wave if not cell.committed]
-            jobs = [ticket.assignment for ticket in drawn]
-            for ticket, trained in zip(
-                drawn, fit(jobs, search.model, search.config.recipe, search.config.dataset, search.data), strict=True
-            ):
+            for ticket, trained in zip(drawn, search.train([t.assignment for t in drawn]), strict=True):
                 commit(search, ticket, trained)
             for cell in wave:
                 search.display.cell(cell, evaluate(search, cell))
@@ -53,9 +49,9 @@ def waves(cells: Sequence[Cell], source: Source, size: int = 1) -> Iterator[list
 
     Rounds depend on one another when a pruner looks at the round before; seeds never do.
     """
-    groups = (
-        [list(g) for _, g in groupby(cells, lambda cell: cell.round)] if source is Source.PREVIOUS else [list(cells)]
-    )
+    groups = [list(cells)]
+    if source is Source.PREVIOUS:
+        groups = [list(group) for _, group in groupby(cells, lambda cell: cell.round)]
     for group in groups:
         for first in range(0, len(group), size):
             yield group[first : first + size]

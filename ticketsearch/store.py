@@ -11,8 +11,8 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,8 @@ class Run:
     def first_invocation(self) -> dict[str, Any]:
         """The first line of `invocations.jsonl`; empty when there is none."""
         path = self.path / "invocations.jsonl"
-        return json.loads(path.read_text().split("\n", 1)[0]) if path.is_file() else {}
+        line = path.read_text().partition("\n")[0] if path.is_file() else ""
+        return json.loads(line) if line.endswith("}") else {}  # a torn line is as good as none
 
     def cell(self, seed: int, round_: int) -> "Cell":
         """One cell of the run, whether it exists yet or not."""
@@ -223,28 +224,14 @@ class Cell:
         state, belongs = decode_state(content[32:])
         return state if belongs == dict(about) else None
 
-    @contextmanager
-    def lock(self, notice: Any = None) -> Any:
+    def lock(self, notice: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the cell, so that no two processes work on it; waits while another does.
 
         Args:
             notice: called with one line when waiting begins.
         """
-        path = self.path.with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if notice is not None:
-                notice(
-                    f"waiting for {self.run.name} seed {self.seed} round {self.round}, which another process works on"
-                )
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        waiting = f"waiting for {self.run.name} seed {self.seed} round {self.round}, which another process works on"
+        return _locked(self.path.with_suffix(".lock"), lambda: notice(waiting))
 
 
 @dataclass(frozen=True)
@@ -263,6 +250,10 @@ class RewindPoint:
         """SHA-256 of its state."""
         return str(read_json(self.path / "manifest.json")["files"]["state.safetensors"])
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the point while it is written."""
+        return _locked(self.path.with_suffix(".lock"), lambda: None)
+
     def commit(self, state: TrainState) -> None:
         """Keep a state: weights and momentum."""
         kept = TrainState(state.weights, state.momentum, {}, type(state.progress)(step=state.progress.step))
@@ -276,3 +267,18 @@ class RewindPoint:
         """
         state, _ = decode_state(verified(self.path / "state.safetensors", self.sha))
         return state.weights, state.momentum
+
+
+@contextmanager
+def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

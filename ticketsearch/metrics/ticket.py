@@ -28,6 +28,7 @@ class TicketFacts(Metric):
         ]
         return [
             *density,
+            Value("collapsed_layers", sum(kept == 0 for kept in ctx.mask.layer_kept.values()), -1),
             Value("macs", sum(alive[name] * places for name, (_, places) in macs.items()), -1, "multiply-adds"),
             Value("macs", sum(count * places for count, places in macs.values()), -1, "multiply-adds", variant="dense"),
             Value("ticket_bytes", _bytes(model.state_dict(), ctx), -1, "bytes"),

@@ -76,6 +76,7 @@ class Training:
             job.checkpoint.epoch(record, epochs)
             if progress.step < self.steps:
                 job.checkpoint.save(self.state)
+        self.mask.check()
         return Trained(_copy(self.model.state_dict()), self.best, progress)
 
     def _epoch(self, epoch: int, first: int) -> dict[str, float]:
@@ -168,6 +169,11 @@ class _MaskInPlace:
         for weight, momentum, rest, alive, dead in self._entries:
             torch.where(alive, weight, rest, out=weight)
             momentum.masked_fill_(dead, 0)
+
+    def check(self) -> None:
+        """Raise RunFailed unless the momentum of every pruned weight is zero; its value is checked at commit."""
+        if any(bool(momentum[dead].any()) for _, momentum, _, _, dead in self._entries):
+            raise RunFailed("pruned weights have momentum", "masks must hold after every step")
 
 
 def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
