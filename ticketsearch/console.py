@@ -1,31 +1,25 @@
 """What a person sees while a search runs: one live table on a terminal, one plain line an epoch elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from ticketsearch.experiment import Experiment
-    from ticketsearch.store import Cell
+from ticketsearch.store import Cell
 
 console = Console(highlight=False, soft_wrap=True)
 """Where results go."""
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Where errors go."""
 
 
 class Display:
     """Told of what happens; this one shows nothing (for use from Python)."""
 
-    def open(self, search: Experiment) -> None:
-        """A search begins."""
+    def open(self, line: str, todo: int) -> None:
+        """A search begins: what it is, in one line, and how many cells are to be trained."""
 
     def notice(self, text: str) -> None:
         """Something that a person should know, in one line."""
@@ -36,8 +30,8 @@ class Display:
     def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
         """A cell is trained and evaluated; `rows` are those measured now, none if it was complete before."""
 
-    def close(self, search: Experiment) -> None:
-        """The search is done."""
+    def close(self, line: str) -> None:
+        """The search is done: where its results are."""
 
 
 class PlainDisplay(Display):
@@ -46,8 +40,8 @@ class PlainDisplay(Display):
     def __init__(self) -> None:
         self._complete = 0
 
-    def open(self, search: Experiment) -> None:
-        console.print(opening(search), markup=False)
+    def open(self, line: str, todo: int) -> None:
+        console.print(line, markup=False)
 
     def notice(self, text: str) -> None:
         console.print(text, markup=False)
@@ -65,10 +59,10 @@ class PlainDisplay(Display):
         else:
             self._complete += 1
 
-    def close(self, search: Experiment) -> None:
+    def close(self, line: str) -> None:
         if self._complete:
             console.print(f"{self._complete} cells were complete already", markup=False)
-        console.print(closing(search), markup=False)
+        console.print(line, markup=False)
 
 
 class LiveDisplay(PlainDisplay):
@@ -80,9 +74,9 @@ class LiveDisplay(PlainDisplay):
         self._status, self._started, self._trained, self._left = "", time.monotonic(), 0, 0
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
 
-    def open(self, search: Experiment) -> None:
-        super().open(search)
-        self._left = _todo(search)
+    def open(self, line: str, todo: int) -> None:
+        super().open(line, todo)
+        self._left = todo
         self._started = time.monotonic()
         self._live.start()
 
@@ -107,10 +101,10 @@ class LiveDisplay(PlainDisplay):
             (cell.run.name, str(cell.seed), str(cell.round), sparsity, *(found.get(name, "") for name in names))
         )
 
-    def close(self, search: Experiment) -> None:
+    def close(self, line: str) -> None:
         self._status = ""
         self._live.stop()
-        super().close(search)
+        super().close(line)
 
     def stop(self) -> None:
         """Put the terminal back, whatever happened."""
@@ -128,47 +122,11 @@ class LiveDisplay(PlainDisplay):
         return Group(table, Text(self._status))
 
 
-def opening(search: Experiment) -> str:
-    """The first line: data, recipe, rounds, metrics, time, and where results go."""
-    config, data = search.config, search.data
-    images = f"{len(data.train):,} to train on, {len(data.val):,} for validation, {len(data.test):,} to test on"
-    what = f"{config.names['pruner']} on {config.names['dataset']} ({images}) with {config.names['model']}"
-    how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {_plural(len(config.rounds), 'round')}"
-    how += f", {_plural(len(config.seeds), 'seed')}"
-    return f"{what}; {how}; metrics {' '.join(config.metrics)}; {_estimate(search)}; results in {search.run.path}"
-
-
-def closing(search: Experiment) -> str:
-    """The last line: where the results are and what to do with them."""
-    out = search.config.options.out
-    return f"done: {search.run.path}\n  next: ticketsearch plot" + ("" if out == "outputs" else f" out={out}")
-
-
 def duration(seconds: float) -> str:
     """Seconds for people: 45 s, 3 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" + "s" * (count != 1)
-
-
-def _todo(search: Experiment) -> int:
-    runs = {search.run.name: search, search.dense.run.name: search.dense}
-    return sum(not cell.committed for stage in runs.values() for cell in stage.cells())
-
-
-def _estimate(search: Experiment) -> str:
-    """The time that the missing trainings take at the speed of the dense one; nothing is made up when there is none."""
-    todo = _todo(search)
-    dense = search.dense.run.cell(search.config.seeds[0], 0)
-    if not todo:
-        return "everything is trained"
-    if not dense.committed:
-        return f"{todo} to train"
-    return f"{todo} to train, about {duration(todo * search.config.pruner.epochs * dense.manifest['seconds'])}"
 
 
 def _where(cell: Cell) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from ticketsearch.errors import RunFailed
 from ticketsearch.experiment import Experiment
 from ticketsearch.points import CellCheckpoint, RewindPoints, kept_steps
-from ticketsearch.pruners.base import Context, Source, View
+from ticketsearch.pruners.base import Source
+from ticketsearch.pruners.view import Context, View
 from ticketsearch.store import Cell
 from ticketsearch.ticket import Mask, Ticket
 from ticketsearch.training.state import Assignment, Start

@@ -12,6 +12,7 @@ from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
 from ticketsearch.pruners.base import Source
 from ticketsearch.store import Cell, Run
+from ticketsearch.summary import closing, opening, to_train
 
 
 def run(config: Config, display: Display) -> Run:
@@ -21,12 +22,12 @@ def run(config: Config, display: Display) -> Run:
         TicketError: see `ticketsearch.errors`; what was committed before it stays.
     """
     search = Experiment.open(config, display)
-    display.open(search)
+    display.open(opening(search), to_train(search))
     advance(search.dense)
     if search is not search.dense:
         share_dense(search)
         advance(search)
-    display.close(search)
+    display.close(closing(search))
     return search.run
 
 

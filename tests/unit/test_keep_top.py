@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.unit.test_ticket import bits, shown
+from tests.unit.masks import bits, shown
 from ticketsearch.ticket import Mask, keep_top
 
 

@@ -6,16 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.unit.masks import bits, shown
 from ticketsearch.ticket import Mask, Ticket, prunable_layers
-
-
-def bits(text: str) -> Tensor:
-    """ "101" -> tensor([True, False, True])."""
-    return torch.tensor([c == "1" for c in text])
-
-
-def shown(mask: Mask) -> dict[str, str]:
-    return {name: "".join(str(int(b)) for b in alive.flatten()) for name, alive in mask.items()}
 
 
 def test_counts_are_exact() -> None:

@@ -1,17 +1,14 @@
 """What a pruner is: what it looks at, how it ranks weights, and how the survivors are spread over the layers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Ge
-from torch import nn
 
-from ticketsearch import seeding
 from ticketsearch.pruners.scopes import Global
-from ticketsearch.ticket import Layer, Mask, Scores, Ticket, Weights, keep_top
+from ticketsearch.pruners.view import Context, Scope, Score, View
+from ticketsearch.ticket import Mask, Ticket, keep_top
 
 
 class Source(StrEnum):
@@ -23,54 +20,6 @@ class Source(StrEnum):
     """The trained dense model, everything alive."""
     PREVIOUS = "previous"
     """Round n - 1 after its training, within its mask."""
-
-
-@dataclass(frozen=True)
-class View:
-    """What a score sees.
-
-    Attributes:
-        model: the network, holding `weights`; scores leave it as it was.
-        weights: its whole state dict.
-        mask: the weights alive.
-        rest: what pruned weights hold, by layer; None: zero.
-        layers: the prunable layers, in the mask's order.
-    """
-
-    model: nn.Module
-    weights: Weights
-    mask: Mask
-    rest: Weights | None
-    layers: Mapping[str, Layer]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a draw may use besides its view.
-
-    Attributes:
-        seed: of the cell.
-        initial: the weights at initialisation.
-    """
-
-    seed: int
-    initial: Weights
-
-    def rng(self, purpose: str) -> torch.Generator:
-        """A generator for one purpose; the round is no part of its key, so that what it ranks is nested over rounds."""
-        return seeding.generator(self.seed, f"pruner/{purpose}")
-
-
-class Score(Protocol):
-    """Ranks weights: one number for each, higher = keep. Pure."""
-
-    def __call__(self, at: View, ctx: Context) -> Scores: ...
-
-
-class Scope(Protocol):
-    """Where `keep` survivors may be: a number for all layers together, or one for each, never more than are alive."""
-
-    def __call__(self, at: View, keep: int) -> int | Mapping[str, int]: ...
 
 
 @dataclass(frozen=True)

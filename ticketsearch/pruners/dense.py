@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ticketsearch.pruners.base import Context, Pruner, Score, Source, View
+from ticketsearch.pruners.base import Pruner, Source
 from ticketsearch.pruners.scores import Magnitude
+from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Mask
 
 

@@ -1,13 +1,9 @@
 """Scopes: how the survivors are spread over the layers. Counts sum exactly and never exceed what is alive."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ticketsearch.pruners.base import View
+from ticketsearch.pruners.view import View
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,11 @@
 """Scores: one number per weight, higher = keep. Pure functions with their settings as fields."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from ticketsearch.pruners.base import Context, View
-    from ticketsearch.ticket import Scores
+from ticketsearch.pruners.view import Context, View
+from ticketsearch.ticket import Scores
 
 
 @dataclass(frozen=True)
