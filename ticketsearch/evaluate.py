@@ -35,13 +35,13 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
     ctx = EvalContext(mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split))
+    if cell.round == 0:
+        _keep_logits(experiment, cell, ctx)  # before any rows: a dense cell that has rows can be compared with
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
         measured = _measure(experiment, metric, family, ctx, columns)
         cell.add_rows(family, measured)
         rows += measured
-    if cell.round == 0:
-        _keep_logits(experiment, cell, ctx)
     return rows
 
 

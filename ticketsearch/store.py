@@ -194,6 +194,7 @@ class Cell:
 
     def keep_logits(self, split: str, content: bytes) -> None:
         """Keep the logits of a split, as safetensors, for other cells."""
+        (self.path / "metrics").mkdir(exist_ok=True)
         write_atomic(self.path / "metrics" / f"logits-{split}-{sha256(content)[:12]}.safetensors", content)
 
     def logits(self, split: str) -> bytes | None:

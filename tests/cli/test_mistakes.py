@@ -1,0 +1,219 @@
+"""What people mistype: exit code 2, three lines that help, nothing created, no traceback."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from commands import small, typed
+
+from ticketsearch.cli import main
+
+MISTAKES = [
+    # unknown keys, in whatever form Hydra would force them through
+    ("run prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
+    ("run +prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
+    ("run ++prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
+    ("run schedule.round=3", "unknown key schedule.round", "try: ticketsearch run schedule.rounds="),
+    ("run +schedule.round=3", "unknown key schedule.round", "did you mean 'rounds'?"),
+    ("run recipe.warm_up=3", "unknown key recipe.warm_up", "did you mean 'warmup'?"),
+    ("run replicate=3", "unknown key replicate", "did you mean 'replicates'?"),
+    ("run pruner.rate=0.2", "unknown key pruner.rate", "choices: epochs scope score source"),
+    ("run foo.bar=3", "unknown key foo", "choices:"),
+    ("run dataset.classes=10", "unknown key dataset.classes", "choices:"),
+    ("run metrics.accuracy.bins=3", "unknown key metrics.accuracy.bins", ""),
+    ("run pruner._partial_=true", "unknown key pruner._partial_", ""),
+    ("run --cfg job prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
+    ("run ~nope", "nope", ""),
+    # names
+    ("run pruner=lht", "no pruner named 'lht'", "try: ticketsearch run pruner=lth"),
+    ("run pruner=", "no pruner named", "choices: dense"),
+    ("run pruner=null", "no pruner named", "choices: dense"),
+    ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
+    ("run dataset=cifar10", "no dataset named 'cifar10'", "digits"),
+    ("run model=../../model/resnet20", "no model named", "resnet20"),
+    ("run schedule=geometrical", "no schedule named", "did you mean 'geometric'?"),
+    ("run rewind=steps", "no rewind named", "did you mean 'step'?"),
+    ("run recipe=digit", "no recipe named", "did you mean 'digits'?"),
+    ("run experiment=smok", "no experiment named", "did you mean 'smoke'?"),
+    ("run metrics=[foo]", "no metrics named 'foo'", "choices: accuracy"),
+    ("run metrics=[acuracy]", "no metrics named 'acuracy'", "did you mean 'accuracy'?"),
+    ("run ~pruner", "pruner", ""),
+    # types and ranges
+    ("run schedule.rounds=abc", "schedule.rounds=abc", "integer"),
+    ("run schedule.rounds=1.5", "schedule.rounds=1.5", "integer"),
+    ("run schedule.rounds=true", "schedule.rounds=true", "integer"),
+    ("run schedule.rounds=-1", "schedule.rounds=-1", "greater than or equal to 0"),
+    ("run schedule.rate=0", "schedule.rate=0", "greater than 0"),
+    ("run schedule.rate=1", "schedule.rate=1", "less than 1"),
+    ("run schedule.rate=nan", "schedule.rate=nan", ""),
+    ("run recipe.lr=fast", "recipe.lr=fast", "number"),
+    ("run recipe.lr=0", "recipe.lr=0", "greater than 0"),
+    ("run recipe.epochs=0", "recipe.epochs=0", "greater than or equal to 1"),
+    ("run recipe.momentum=1", "recipe.momentum=1", "less than 1"),
+    ("run recipe.decay=linear", "recipe.decay=linear", "'cosine'"),
+    ("run recipe.decay_at=[0.5,1.5]", "recipe.decay_at=", "less than 1"),
+    ("run dataset.flip=maybe", "dataset.flip=maybe", "boolean"),
+    ("run dataset.subset=0", "dataset.subset=0", "greater than or equal to 1"),
+    ("run seed=-1", "seed=-1", "greater than or equal to 0"),
+    ("run seed=one", "seed=one", "integer"),
+    ("run replicates=0", "replicates=0", "greater than or equal to 1"),
+    ("run threads=0", "threads=0", "greater than or equal to 1"),
+    ("run order_seed=-1", "order_seed=-1", "greater than or equal to 0"),
+    ("run precision=float16", "precision=float16", "'bfloat16'"),
+    ("run prunable=linear", "prunable=linear", "'conv'"),
+    ("run engine=warp", "engine=warp", "'eager'"),
+    ("run rewind.weights=stp", "rewind.weights=stp", "'step'"),
+    ("run pruner.source=twin", "pruner.source=twin", "'previous'"),
+    ("run pruner.score=magnitude", "pruner.score", "_target_"),
+    ("run metrics.calibration.bins=0", "metrics.calibration.bins=0", "greater than or equal to 1"),
+    # combinations that cannot be
+    ("run schedule=one_shot schedule.rounds=3", "schedule.rounds=3", "less than 2"),
+    ("run schedule=one_shot schedule.sparsities=[0.5]", "unknown key schedule.sparsities", "did you mean 'sparsity'?"),
+    ("run schedule=explicit schedule.sparsities=[0.5,0.4]", "sparsities must rise", ""),
+    ("run schedule=explicit schedule.sparsities=[0.5,0.5]", "sparsities must rise", ""),
+    ("run schedule=explicit schedule.sparsities=[]", "sparsities", ""),
+    ("run schedule=explicit schedule.sparsities=[0.5] schedule.rounds=2", "rounds=2", "only 1"),
+    ("run schedule=iterative schedule.rounds=0", "schedule.rounds=0", "greater than or equal to 1"),
+    ("run rewind.at=3ep", "at=3ep", "nothing resumes from there"),
+    ("run rewind=step rewind.at=0ep", "at=0ep", ""),
+    ("run rewind=step rewind.at=-1ep", "at", "'-1ep'"),
+    ("run rewind=step rewind.at=2ep", "rewind.at=2ep is not before the end", "2 epochs"),
+    ("run rewind=step rewind.at=99it", "rewind.at=99it is not before the end", ""),
+    ("run recipe.nesterov=true recipe.momentum=0", "nesterov needs momentum", ""),
+    ("run pruner=dense pruner.epochs=2", "dense model", "recipe.epochs"),
+    ("run model.depth=9", "depth must be 6n + 2", "not 9"),
+    ("run dataset.validation=1400", "1400", "validation"),
+    ("run dataset.subset=5000", "5000", "train"),
+    # classes outside the fence, or that are none
+    ("run pruner._target_=os.system", "os.system is outside the fence", "extensions"),
+    ("run pruner.score._target_=os.system", "os.system is outside the fence", "extensions"),
+    ("run 'pruner.score={_target_:builtins.eval}'", "builtins.eval is outside the fence", "extensions"),
+    ("run pruner._target_=ticketsearch", "outside the fence", ""),
+    ("run pruner._target_=ticketsearch.cli.main", "ticketsearch.cli.main is no dataclass", ""),
+    ("run pruner._target_=ticketsearch.errors.UsageError", "is no dataclass", ""),
+    ("run pruner._target_=ticketsearch.cli.os.system", "cannot be imported", ""),
+    ("run pruner._target_=ticketsearch.pruners.base.Nope", "cannot be imported", "Nope"),
+    ("run pruner._target_=ticketsearch.schedule.Geometric", "ticketsearch.schedule.Geometric", "must be a Pruner"),
+    ("run extensions=[nosuch] pruner._target_=nosuch.X", "nosuch.X cannot be imported", ""),
+    # words that are no arguments, and commands that are none
+    ("run pruner", "cannot read 'pruner'", "key=value"),
+    ("run --rounds=3", "cannot read '--rounds=3'", "key=value"),
+    ("run --cfg all", "--cfg", "try: ticketsearch run --cfg job"),
+    ("run seed==3", "cannot read 'seed==3'", "key=value"),
+    ("rum pruner=lth", "no command 'rum'", "did you mean 'run'?"),
+    ("--foo", "no command '--foo'", "try: ticketsearch --help"),
+    ("plot figure=curve", "no figure named 'curve'", "did you mean 'curves'?"),
+    ("plot bands=std", "unknown key bands", "did you mean 'band'?"),
+    ("plot band=wide", "band=wide", "'std'"),
+    ("plot", "no runs in", "try: ticketsearch run"),
+    ("plot lth", "cannot read lth", "key=value"),
+    ("results", "no runs in", "try: ticketsearch run"),
+    ("results --to rows.txt", "cannot save to rows.txt", ".parquet or .csv"),
+    ("results --too rows.csv", "cannot read '--too'", "--to FILE"),
+]
+FORMERLY_SILENT = [
+    # once accepted in silence, or ended by a traceback
+    ("run pruner=lth,random", "pruner=lth,random", ""),
+    ("run metrics=accuracy,calibration", "metrics=accuracy,calibration", "[accuracy,calibration]"),
+    ("run pruner=[lth]", "pruner", "choices: dense"),
+    ("run schedule=[geometric,explicit]", "schedule", "choices: explicit"),
+    ("run metrics=[all,accuracy]", "metrics", ""),
+    ("run recipe.lr=inf", "recipe.lr=inf", ""),
+    ("run recipe.weight_decay=inf", "recipe.weight_decay=inf", ""),
+    ("run recipe.warmup=inf", "recipe.warmup=inf", ""),
+    ("run pruner.epochs=inf", "pruner.epochs=inf", ""),
+    ("run pruner.score._target_=ticketsearch.schedule.OneShot", "pruner.score", ""),
+    ("run pruner.scope._target_=ticketsearch.config.Options", "pruner.scope", ""),
+    ("run device=meta", "device", "cpu"),
+    ("run seed=99999999999999999999999", "seed=99999999999999999999999", ""),
+    ("run threads=99999999999", "threads=99999999999", ""),
+    ("run hydra.run.dir=elsewhere", "hydra", ""),
+    ("run _target_=ticketsearch.config.Options", "unknown key _target_", ""),
+    ("run seed=1 seed=2", "seed", "twice"),
+    ("run pruner=lth pruner=random", "pruner", "twice"),
+    ("run seed.x=3", "seed", "integer"),
+    ("run =3", "cannot read '=3'", "key=value"),
+]
+
+
+def mistaken(line: str, tmp_path: Path) -> list[str]:
+    """The arguments of a line; a run that should start after all is a small one, in `tmp_path`."""
+    arguments = shlex.split(line)
+    if arguments[0] != "run" or "--cfg" in arguments:
+        return arguments
+    groups = {text.partition("=")[0].lstrip("+~") for text in arguments}
+    kept = [text for text in small(*arguments[1:]) if text in arguments or text.split(".")[0] not in groups]
+    return ["run", *kept]
+
+
+def check_refusal(code: int, out: str, err: str, folder: Path, *words: str) -> None:
+    """Assert that this is how a usage error is told, and that it left nothing behind."""
+    lines = err.splitlines()
+    assert (code, out) == (2, ""), err
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("  ")
+    assert lines[1].strip()
+    assert [line[:20] for line in lines[2:]] in ([], ["  try: ticketsearch "])
+    assert all(word in err for word in words), err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("line", "wrong", "right"), MISTAKES + FORMERLY_SILENT)
+def test_a_mistake_is_told_in_three_lines(
+    line: str, wrong: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = main(mistaken(line, tmp_path))
+    printed = capsys.readouterr()
+    check_refusal(code, printed.out, printed.err, tmp_path, right)
+    assert wrong in printed.err.splitlines()[0] or wrong in printed.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:99"])
+def test_a_gpu_that_is_not_there_is_refused(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = main(["run", *small(f"device={device}")])
+    printed = capsys.readouterr()
+    check_refusal(code, printed.out, printed.err, tmp_path, f"no device {device!r}", "device=cpu")
+
+
+def test_a_suggested_command_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Whoever types the last line of an error is not told off again."""
+    monkeypatch.chdir(tmp_path)
+    refused = {}
+    for line in ("schedule=explicit schedule.sparsities=0.5", "rewind=step rewind.at=3", "recipe.epochs=0"):
+        assert main(["run", *line.split()]) == 2
+        attempt = shlex.split(capsys.readouterr().err.splitlines()[-1])
+        assert attempt[:3] == ["try:", "ticketsearch", "run"]
+        kept = [text for text in line.split() if "=" in text and "." not in text.partition("=")[0]]
+        if main(["run", *kept, *attempt[3:], "--cfg", "job"]):
+            refused[line] = capsys.readouterr().err
+        capsys.readouterr()
+    assert refused == {}
+
+
+def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    finished = typed("run", *small(out=tmp_path / "out"))
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("error: cannot write to ")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("line", ["run prunr=lth", "run pruner._target_=os.system"])
+def test_a_process_tells_a_mistake_the_same_way(line: str, tmp_path: Path) -> None:
+    finished = typed(*line.split(), cwd=tmp_path)
+    check_refusal(finished.returncode, finished.stdout, finished.stderr, tmp_path)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    finished = typed("run", "prunr=lth", "--debug", cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "Traceback" in finished.stderr
+    assert "unknown key prunr" in finished.stderr
