@@ -27,7 +27,7 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     """
     done = cell.measured()
     missing = {family: m for family, m in experiment.config.metrics.items() if (family, settings(m)) not in done}
-    if not missing:
+    if not missing and not _lacks_logits(experiment, cell):
         return []
     ticket = cell.ticket()
     model = experiment.model
@@ -35,8 +35,8 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
     ctx = EvalContext(mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split))
-    if cell.round == 0:
-        _keep_logits(experiment, cell, ctx)  # before any rows: a dense cell that has rows can be compared with
+    if _lacks_logits(experiment, cell):
+        _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
         measured = _measure(experiment, metric, family, ctx, columns)
@@ -85,8 +85,12 @@ def _dense(experiment: Experiment, cell: Cell) -> Dense | None:
     return Dense({split: load(content)["logits"] for split, content in found.items() if content is not None})
 
 
+def _lacks_logits(experiment: Experiment, cell: Cell) -> bool:
+    """Whether this is a dense cell with which others cannot be compared yet."""
+    return cell.round == 0 and any(cell.logits(split) is None for split in experiment.data.splits())
+
+
 def _keep_logits(experiment: Experiment, cell: Cell, ctx: EvalContext) -> None:
     for name, split in experiment.data.splits().items():
-        if cell.logits(name) is None:
-            logits: Tensor = ctx.logits(name, split)
-            cell.keep_logits(name, save({"logits": logits.to("cpu", torch.float32).contiguous()}))
+        logits: Tensor = ctx.logits(name, split)
+        cell.keep_logits(name, save({"logits": logits.to("cpu", torch.float32).contiguous()}))

@@ -56,6 +56,15 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def clear_litter(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left half-written of `name`, or of anything; the caller holds the lock of it."""
+    for left in folder.glob(f".{name}.*" if name else ".*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's entries have reached the disk."""
     handle = os.open(folder, os.O_RDONLY)
@@ -77,8 +86,6 @@ def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, An
         OSError: the disk is full, the folder cannot be written, or it exists.
     """
     building = path.with_name(f".{path.name}.{os.getpid()}")
-    for left in path.parent.glob(f".{path.name}.*"):  # of a killed writer: whoever commits holds the lock
-        shutil.rmtree(left, ignore_errors=True)
     building.mkdir(parents=True)
     try:
         for name, content in files.items():

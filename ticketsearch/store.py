@@ -24,6 +24,7 @@ from torch import Tensor
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.files import (
+    clear_litter,
     commit_folder,
     decode_state,
     decode_ticket,
@@ -61,9 +62,9 @@ class Run:
         run = cls(Path(config.options.out) / config.run_name)
         stored = run.path / "config.yaml"
         try:
-            run.path.mkdir(parents=True, exist_ok=True)
-            if not stored.exists():
-                write_atomic(stored, OmegaConf.to_yaml(OmegaConf.create(config.stored())).encode())
+            with _locked(run.path / "config.lock"):
+                if not stored.exists():
+                    write_atomic(stored, OmegaConf.to_yaml(OmegaConf.create(config.stored())).encode())
         except OSError as error:
             raise UsageError(
                 f"cannot write to {run.path}: {error.strerror}", "`out` must be a folder that you may write to"
@@ -113,9 +114,9 @@ class Run:
         """
         pointer = self.path / f"seed-{dense.seed}" / f"round-{dense.round:02d}.json"
         content = {"run": dense.run.name, "seed": dense.seed, "sha256": dense.sha, "rows": dict(rows)}
-        if not pointer.is_file() or pointer.read_bytes() != to_json(content):
-            pointer.parent.mkdir(exist_ok=True)
-            write_atomic(pointer, to_json(content))
+        with _locked(pointer.with_suffix(".lock")):
+            if not pointer.is_file() or pointer.read_bytes() != to_json(content):
+                write_atomic(pointer, to_json(content))
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ class Cell:
             notice: called with one line when waiting begins.
         """
         waiting = f"waiting for {self.run.name} seed {self.seed} round {self.round}, which another process works on"
-        return _locked(self.path.with_suffix(".lock"), lambda: notice(waiting))
+        return _locked(self.path.with_suffix(".lock"), lambda: notice(waiting), self.path / "metrics")
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ class RewindPoint:
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the point while it is written."""
-        return _locked(self.path.with_suffix(".lock"), lambda: None)
+        return _locked(self.path.with_suffix(".lock"))
 
     def commit(self, state: TrainState) -> None:
         """Keep a state: weights and momentum."""
@@ -271,7 +272,14 @@ class RewindPoint:
 
 
 @contextmanager
-def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def _locked(path: Path, waiting: Callable[[], None] = lambda: None, inside: Path | None = None) -> Iterator[None]:
+    """Hold a lock file, and clear away what killed holders left half-written of what it guards.
+
+    Args:
+        path: the lock file; it guards what has its name, with another suffix or none.
+        waiting: called when another process holds it, before waiting for it.
+        inside: a folder that it guards too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -280,6 +288,9 @@ def _locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         waiting()
         lock.acquire()
     try:
+        clear_litter(path.parent, path.stem)
+        if inside is not None:
+            clear_litter(inside)
         yield
     finally:
         lock.release()

@@ -29,7 +29,7 @@ def facts(model: nn.Module, mask: Mask, shape: tuple[int, ...] = CIFAR) -> dict[
 
 
 def by_formula() -> int:
-    """Side^2 x out x in x 9 of each convolution (the stem, six at 32 pixels, six at 16, six at 8), and the classifier."""
+    """Side^2 x out x in x 9 of each convolution (stem, six at 32 pixels, six at 16, six at 8), and the classifier."""
     stem, first = 32**2 * 16 * 3 * 9, 6 * 32**2 * 16 * 16 * 9
     second = 16**2 * 9 * (32 * 16 + 5 * 32 * 32)
     third = 8**2 * 9 * (64 * 32 + 5 * 64 * 64)

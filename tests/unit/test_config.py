@@ -1,0 +1,238 @@
+"""Configurations: what belongs to the identity of a run and what does not, and that every yaml works."""
+
+import itertools
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ticketsearch.cli import main
+from ticketsearch.config import PARTS, choices, compose, conf_dir, families
+
+GOLDEN = {
+    "pruner=lth": "89c9361f",
+    "pruner=random": "a42465e4",
+    "pruner=omp": "92e16278",
+    "pruner=dense": "feb5d809",
+    "pruner=lth schedule.rate=0.1": "fba5a3c5",
+    "pruner=lth schedule=one_shot schedule.sparsity=0.9": "d364af8f",
+    "pruner=omp schedule=iterative": "5a444d5a",
+    "pruner=lth schedule=explicit schedule.sparsities=[0.5,0.9]": "59756e5b",
+    "pruner=lth rewind=step rewind.at=3ep": "e7f5720a",
+    "pruner=lth rewind=lr": "9507af4b",
+    "pruner=lth rewind=keep": "841f40f6",
+    "pruner=omp rewind=reinit": "3ab968de",
+    "pruner=lth prunable=all": "bb188b48",
+    "pruner=lth order_seed=1": "aa8b715a",
+    "pruner=lth precision=bfloat16": "56d5236f",
+    "pruner=dense model.depth=8 model.width=4 dataset.subset=100 recipe.epochs=2": "170ea8a7",
+    "pruner=random experiment=smoke": "a59fa6d8",
+}
+"""Whoever changes one of these makes every stored run of it unfindable: raise a `revision` when numbers change, and
+give new fields a default that means what was done before.
+"""
+GROUPS = [(group, name) for group in (*PARTS, "metrics", "experiment") for name in choices(group)]
+YAMLS = [path.relative_to(conf_dir()) for path in sorted(conf_dir().rglob("*.yaml"))]
+EXPLICIT = "schedule=explicit schedule.sparsities=[0.5,0.9]"
+
+
+def id_of(line: str) -> str:
+    return compose(line.split()).id
+
+
+@pytest.mark.parametrize("line", GOLDEN)
+def test_ids_stay_as_they_are(line: str) -> None:
+    assert id_of(line) == GOLDEN[line]
+
+
+def test_the_golden_ids_differ() -> None:
+    assert len(set(GOLDEN.values())) == len(GOLDEN) >= 10
+
+
+def test_the_run_is_named_after_what_it_is() -> None:
+    config = compose(["pruner=random"])
+    assert config.run_name == f"digits-resnet20-random-{config.id}"
+    assert len(config.id) == 8
+    assert set(config.id) <= set("0123456789abcdef")
+
+
+def test_the_order_of_overrides_does_not_matter() -> None:
+    overrides = ["pruner=omp", "schedule.rate=0.3", "recipe.lr=0.05", "order_seed=4"]
+    assert len({compose(order).id for order in itertools.permutations(overrides)}) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "schedule.rounds=3",
+        "seed=5",
+        "replicates=4",
+        "metrics=[accuracy]",
+        "metrics=[]",
+        "metrics.calibration.bins=10",
+        "device=cpu",
+        "threads=2",
+        "engine=eager",
+        "out=elsewhere",
+        "dataset.root=/somewhere",
+        "extensions=[something]",
+        "precision=float32",
+        "recipe=digits",
+        "recipe.lr=0.1",
+        "recipe.lr=1e-1",
+        "schedule=geometric",
+        "schedule.rate=0.2",
+        "rewind=init",
+        "rest=zero",
+        "prunable=default",
+        "order_seed=null",
+        "+seed=0",
+        "++pruner=lth",
+        "pruner.source=previous",
+        "model.depth=20",
+    ],
+)
+def test_what_changes_no_number_is_not_in_the_id(line: str) -> None:
+    assert id_of(line) == id_of("pruner=lth")
+
+
+def test_rounds_of_prefixes_are_not_in_the_id() -> None:
+    assert id_of(EXPLICIT) == id_of(f"{EXPLICIT} schedule.rounds=1")
+    assert id_of("schedule=one_shot") == id_of("schedule=one_shot schedule.rounds=0")
+
+
+def test_what_changes_a_number_is_in_the_id() -> None:
+    lines = [
+        "pruner=lth",
+        "pruner=random",
+        "pruner.epochs=0.5",
+        "pruner.scope={_target_:ticketsearch.pruners.scopes.Layerwise}",
+        "schedule.rate=0.3",
+        "schedule=one_shot",
+        "schedule=one_shot schedule.sparsity=0.8",
+        "schedule=iterative",
+        "schedule=iterative schedule.rounds=5",
+        EXPLICIT,
+        "schedule=explicit",
+        *(f"rewind={name}" for name in ("step", "lr", "keep", "reinit")),
+        "rewind=step rewind.at=2ep",
+        "rewind=step rewind.lr=restart",
+        "rewind.buffers=init",
+        "prunable=conv",
+        "prunable=all",
+        "order_seed=0",
+        "order_seed=1",
+        "precision=bfloat16",
+        "recipe.epochs=13",
+        "recipe.lr=0.2",
+        "recipe.channels_last=true",
+        "dataset.subset=100",
+        "dataset.validation=100",
+        "dataset.pad=0",
+        "dataset.flip=true",
+        "model.depth=8",
+        "model.width=8",
+    ]
+    ids = {line: id_of(line) for line in lines}
+    assert len(set(ids.values())) == len(ids), ids
+
+
+def test_numbers_written_differently_are_the_same() -> None:
+    assert id_of("recipe.lr=1") == id_of("recipe.lr=1.0")
+    assert id_of("schedule=explicit schedule.sparsities=[0.50,0.9]") == id_of(EXPLICIT)
+    assert id_of("precision=bfloat16") == id_of("recipe.precision=bfloat16")
+
+
+@pytest.mark.parametrize("schedule", choices("schedule"))
+@pytest.mark.parametrize("pruner", choices("pruner"))
+def test_the_dense_model_is_shared(pruner: str, schedule: str) -> None:
+    config = compose([f"pruner={pruner}", f"schedule={schedule}", "rewind=reinit", "prunable=all", "pruner.epochs=1"])
+    dense = compose(["pruner=dense"])
+    assert config.dense.run_name == dense.run_name
+    assert config.dense.stored() == dense.stored()
+    assert (config.run_name == dense.run_name) == (pruner == "dense")
+
+
+@pytest.mark.parametrize("line", ["recipe.epochs=13", "order_seed=1", "dataset.subset=100", "model.depth=8"])
+def test_the_dense_model_is_another_when_its_training_is(line: str) -> None:
+    assert compose([line]).dense.id != compose().dense.id
+    assert compose([line]).dense.id == compose([line, "pruner=dense", "schedule.rounds=7"]).id
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS)
+def test_every_choice_composes(group: str, name: str) -> None:
+    config = compose([f"{group}={name}"])
+    assert group not in PARTS or config.names[group] in (name, "digits")  # digits: what recipe=auto is for digits
+    stored = json.loads(json.dumps(config.stored()))
+    assert OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create(stored)))) == stored
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=str)
+def test_every_yaml_begins_with_a_command_that_is_accepted(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = (conf_dir() / path).read_text().splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]
+    words = shlex.split(first.removeprefix("# "))
+    assert first.startswith("# ticketsearch ")
+    if words[1] == "run":
+        assert main([*words[1:], "--cfg", "job"]) == 0, capsys.readouterr().err
+        return
+    assert main([*words[1:], f"out={tmp_path}"]) == 2
+    assert capsys.readouterr().err.startswith("error: no runs in ")  # the last thing that is checked
+
+
+@pytest.mark.parametrize("path", [path for path in YAMLS if path.parent.name in (*PARTS, "metrics", "figure")], ids=str)
+def test_every_yaml_says_in_a_line_what_it_is(path: Path) -> None:
+    second = (conf_dir() / path).read_text().splitlines()[1]
+    assert second.startswith("# ")
+    assert second.endswith(".")
+
+
+def test_recipe_auto_is_the_datasets() -> None:
+    config = compose(["recipe=auto"])
+    assert config.names["recipe"] == config.dataset.recipe == "digits"
+    assert config.recipe == compose(["recipe=digits"]).recipe
+    assert config.recipe.epochs == 12
+    assert compose(["recipe.epochs=7"]).recipe.epochs == 7  # what is typed wins
+    assert compose(["recipe=auto", "recipe.lr=0.3"]).recipe.lr == 0.3
+
+
+def test_metrics_all_is_every_family() -> None:
+    files = {path.stem for path in (conf_dir() / "metrics").glob("*.yaml")} - {"all", "fast"}
+    assert set(families()) == files
+    assert set(compose(["metrics=all"]).metrics) == set(compose().metrics) == files
+    assert set(compose(["metrics=[ticket,accuracy]"]).metrics) == {"ticket", "accuracy"}
+    assert set(compose(["metrics=accuracy"]).metrics) == {"accuracy"}
+    assert set(compose(["metrics=fast"]).metrics) <= files
+    assert compose(["metrics.calibration.bins=10"]).metrics["calibration"].bins == 10
+
+
+def test_the_smoke_preset_is_small_and_can_be_changed() -> None:
+    config = compose(["experiment=smoke"])
+    assert (config.schedule.last, config.recipe.epochs, config.dataset.subset) == (3, 2, 300)
+    config = compose(["experiment=smoke", "schedule.rounds=1", "pruner=random", "dataset.subset=50"])
+    assert (config.schedule.last, config.dataset.subset, config.names["pruner"]) == (1, 50, "random")
+
+
+def test_seeds_are_counted_from_the_first() -> None:
+    assert list(compose(["seed=3", "replicates=2"]).seeds) == [3, 4]
+    assert compose(["seed=3"]).order_seed(3) == 3
+    assert compose(["seed=3", "order_seed=9"]).order_seed(3) == 9
+
+
+def test_the_shown_configuration_composes_to_itself(capsys: pytest.CaptureFixture) -> None:
+    overrides = ["pruner=omp", "schedule.rate=0.3", "metrics=[accuracy]", "seed=2"]
+    assert main(["run", *overrides, "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == f"# {compose(overrides).run_name}"
+    found = OmegaConf.create(shown)
+    assert (found.schedule.rate, found.seed, found.recipe.epochs, list(found.metrics)) == (0.3, 2, 12, ["accuracy"])
+
+
+def test_composing_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compose(["out=results", "pruner=omp"])
+    assert list(tmp_path.iterdir()) == []
