@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -109,6 +110,18 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise CorruptStore(f"{path} cannot be read: {error}", _REMEDY) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A yaml mapping, as data: nothing in it is interpolated or run.
+
+    Raises:
+        CorruptStore: it cannot be read.
+    """
+    try:
+        return dict(yaml.safe_load(path.read_text()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise CorruptStore(f"{path} cannot be read: {error}".replace("\n", " "), _REMEDY) from error
 
 
 def verified(path: Path, sha: str) -> bytes:

@@ -72,10 +72,8 @@ class Rewind:
         step = self.step(per_epoch)
         weights = dict(self._weights(source, points, step))
         if self.buffers == "init":
-            initial, _ = points.at(0)
-            weights |= {
-                name: initial[name] for name in weights if "running_" in name or name.endswith("num_batches_tracked")
-            }
+            initial, parameters = points.at(0)  # momentum has an entry for each parameter, and buffers have none
+            weights |= {name: initial[name] for name in weights if name not in parameters}
         momentum = points.at(step)[1] if self.optimiser == "step" else None
         resumed = step if self.lr == "resume" else 0
         return weights, Start(momentum, resumed, step if self.data == "resume" else 0, self.lr == "last")

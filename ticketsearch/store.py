@@ -30,6 +30,7 @@ from ticketsearch.files import (
     decode_ticket,
     encode_state,
     read_json,
+    read_yaml,
     sha256,
     to_json,
     verified,
@@ -69,14 +70,18 @@ class Run:
             raise UsageError(
                 f"cannot write to {run.path}: {error.strerror}", "`out` must be a folder that you may write to"
             ) from error
-        if run.config()["identity"] != config.identity():
+        if run.config().get("identity") != config.identity():
             what = f"{stored} is of another run than its folder's name says"
             raise CorruptStore(what, "restore it, or move the folder away", "ticketsearch run out=ANOTHER_FOLDER")
         return run
 
     def config(self) -> dict[str, Any]:
-        """What `config.yaml` holds: data, never code."""
-        return dict(OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml")))  # type: ignore[arg-type]
+        """What `config.yaml` holds: data, never code.
+
+        Raises:
+            CorruptStore: it cannot be read.
+        """
+        return read_yaml(self.path / "config.yaml")
 
     def note(self, invocation: Mapping[str, Any]) -> None:
         """Append one line to `invocations.jsonl`."""
