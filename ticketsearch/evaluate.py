@@ -1,5 +1,6 @@
 """Evaluating a trained ticket: every metric that is asked for and not yet there, from the files that were committed."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -73,7 +74,14 @@ def _measure(
         }
         experiment.display.notice(f"{family} of round {columns['round']} failed: {more['error']}")
         values = [Value(family, float("nan"), None)]
-    return [row(columns, family, value, **more) for value in values]
+    return [row(columns, family, value, **more | _if_not_finite(value, more)) for value in values]
+
+
+def _if_not_finite(value: Value, more: Mapping[str, Any]) -> dict[str, Any]:
+    """A value that is not a number is no measurement; its row says so and keeps the reason that it has already."""
+    if math.isfinite(value.value):
+        return {}
+    return {"status": "error", "error": more.get("error") or f"{value.name} is {value.value}"}
 
 
 def _dense(experiment: Experiment, cell: Cell) -> Dense | None:

@@ -124,10 +124,10 @@ class Experiment:
 
 def _check_possible(config: Config, per_epoch: int, total: int) -> None:
     """Refuse what can be known to be impossible only now that data and model are there."""
-    steps = config.recipe.epochs * per_epoch
-    if config.rewind.step(per_epoch) >= steps:
-        what = f"rewind.at={config.rewind.at} is not before the end of the dense training"
-        right = f"it takes {config.recipe.epochs} epochs of {per_epoch} updates"
+    epochs = config.recipe.epochs * (min(1.0, config.pruner.epochs) if config.rewind.lr == "resume" else 1)
+    if config.rewind.step(per_epoch) >= round(epochs * per_epoch):
+        what = f"rewind.at={config.rewind.at} is not before the end of the training"
+        right = f"it takes {epochs:g} epochs of {per_epoch} updates"
         raise UsageError(what, right, "ticketsearch run rewind=step rewind.at=1ep")
     for n in config.rounds:
         if config.schedule.keep(n, total) < 1:

@@ -4,6 +4,7 @@ No generator is ever carried along, so nothing of it has to be stored: a resumed
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ import torch
 
 def stable_seed(seed: int, purpose: str, *key: int | str) -> int:
     """A 63-bit seed from (seed, purpose, key), the same on every machine and Python version."""
-    text = "/".join(map(str, (seed, purpose, *key)))
+    text = json.dumps([seed, purpose, *key])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

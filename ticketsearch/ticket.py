@@ -45,12 +45,12 @@ def prunable_layers(model: nn.Module, prunable: Prunable = "default") -> dict[st
     Normalisation weights and biases are never prunable. The model names its classifier in the attribute `classifier`.
 
     Raises:
-        ValueError: the model declares no classifier, or one that it does not have.
+        ValueError: the model declares no classifier, or one that is no convolution or linear layer of it.
     """
     classifier = getattr(model, "classifier", None)
     modules = dict(model.named_modules())
-    if not isinstance(classifier, str) or classifier not in modules:
-        raise ValueError(f"{type(model).__name__}.classifier must name a submodule, not {classifier!r}")
+    if not isinstance(classifier, str) or not isinstance(modules.get(classifier), (nn.Conv2d, nn.Linear)):
+        raise ValueError(f"{type(model).__name__}.classifier must name a layer with weights, not {classifier!r}")
     layers = {}
     for name, module in modules.items():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -66,9 +66,9 @@ def prunable_layers(model: nn.Module, prunable: Prunable = "default") -> dict[st
 
 
 class Mask(Mapping[str, Tensor]):
-    """Layer name -> bool tensor of the weight's shape, True where the weight is alive. Immutable.
+    """Layer name -> bool tensor of the weight's shape, True where the weight is alive.
 
-    `kept`, `total` and `sparsity` count prunable weights only and are exact.
+    Immutable: its tensors are its own, and nobody writes into them. `kept`, `total` and `sparsity` count prunable weights only and are exact.
 
     Raises:
         TypeError: a tensor is not bool.
@@ -190,7 +190,8 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
         keep: how many in all, ranked across layers; or how many of each layer.
 
     Raises:
-        ValueError: a score is NaN (the layer is named), a layer has no scores, or more are to be kept than are alive.
+        ValueError: a score is NaN (the layer is named), a layer has no scores or no number to keep, or more are to be
+            kept than are alive.
     """
     for name, alive in mask.items():
         if name not in scores or scores[name].shape != alive.shape:
@@ -198,6 +199,8 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
         if bool(torch.isnan(scores[name][alive]).any()):
             raise ValueError(f"the scores of {name} are not numbers (NaN)")
     if isinstance(keep, Mapping):
+        if keep.keys() != mask.keys():
+            raise ValueError(f"numbers to keep for {sorted(keep)}, but the layers are {sorted(mask)}")
         return Mask({name: _top([scores[name]], [alive], keep[name]).view_as(alive) for name, alive in mask.items()})
     chosen = _top([scores[name] for name in mask], list(mask.values()), keep)
     parts = chosen.split([alive.numel() for alive in mask.values()])

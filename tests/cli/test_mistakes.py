@@ -15,10 +15,8 @@ MISTAKES = [
     ("run +prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run ++prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run schedule.round=3", "unknown key schedule.round", "try: ticketsearch run schedule.rounds="),
-    ("run +schedule.round=3", "unknown key schedule.round", "did you mean 'rounds'?"),
     ("run recipe.warm_up=3", "unknown key recipe.warm_up", "did you mean 'warmup'?"),
     ("run replicate=3", "unknown key replicate", "did you mean 'replicates'?"),
-    ("run pruner.rate=0.2", "unknown key pruner.rate", "choices: epochs scope score source"),
     ("run foo.bar=3", "unknown key foo", "choices:"),
     ("run dataset.classes=10", "unknown key dataset.classes", "choices:"),
     ("run metrics.accuracy.bins=3", "unknown key metrics.accuracy.bins", ""),
@@ -28,9 +26,7 @@ MISTAKES = [
     # names
     ("run pruner=lht", "no pruner named 'lht'", "try: ticketsearch run pruner=lth"),
     ("run pruner=", "no pruner named", "choices: dense"),
-    ("run pruner=null", "no pruner named", "choices: dense"),
     ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
-    ("run dataset=cifar10", "no dataset named 'cifar10'", "digits"),
     ("run model=../../model/resnet20", "no model named", "resnet20"),
     ("run schedule=geometrical", "no schedule named", "did you mean 'geometric'?"),
     ("run rewind=steps", "no rewind named", "did you mean 'step'?"),
@@ -42,18 +38,15 @@ MISTAKES = [
     # types and ranges
     ("run schedule.rounds=abc", "schedule.rounds=abc", "integer"),
     ("run schedule.rounds=1.5", "schedule.rounds=1.5", "integer"),
-    ("run schedule.rounds=true", "schedule.rounds=true", "integer"),
     ("run schedule.rounds=-1", "schedule.rounds=-1", "greater than or equal to 0"),
     ("run schedule.rate=0", "schedule.rate=0", "greater than 0"),
     ("run schedule.rate=1", "schedule.rate=1", "less than 1"),
     ("run schedule.rate=nan", "schedule.rate=nan", ""),
     ("run recipe.lr=fast", "recipe.lr=fast", "number"),
-    ("run recipe.lr=0", "recipe.lr=0", "greater than 0"),
     ("run recipe.epochs=0", "recipe.epochs=0", "greater than or equal to 1"),
     ("run recipe.momentum=1", "recipe.momentum=1", "less than 1"),
     ("run recipe.decay=linear", "recipe.decay=linear", "'cosine'"),
     ("run recipe.decay_at=[0.5,1.5]", "recipe.decay_at=", "less than 1"),
-    ("run dataset.flip=maybe", "dataset.flip=maybe", "boolean"),
     ("run dataset.subset=0", "dataset.subset=0", "greater than or equal to 1"),
     ("run seed=-1", "seed=-1", "greater than or equal to 0"),
     ("run seed=one", "seed=one", "integer"),
@@ -61,7 +54,6 @@ MISTAKES = [
     ("run threads=0", "threads=0", "greater than or equal to 1"),
     ("run order_seed=-1", "order_seed=-1", "greater than or equal to 0"),
     ("run precision=float16", "precision=float16", "'bfloat16'"),
-    ("run prunable=linear", "prunable=linear", "'conv'"),
     ("run engine=warp", "engine=warp", "'eager'"),
     ("run rewind.weights=stp", "rewind.weights=stp", "'step'"),
     ("run pruner.source=twin", "pruner.source=twin", "'previous'"),
@@ -71,7 +63,6 @@ MISTAKES = [
     ("run schedule=one_shot schedule.rounds=3", "schedule.rounds=3", "less than 2"),
     ("run schedule=one_shot schedule.sparsities=[0.5]", "unknown key schedule.sparsities", "did you mean 'sparsity'?"),
     ("run schedule=explicit schedule.sparsities=[0.5,0.4]", "sparsities must rise", ""),
-    ("run schedule=explicit schedule.sparsities=[0.5,0.5]", "sparsities must rise", ""),
     ("run schedule=explicit schedule.sparsities=[]", "sparsities", ""),
     ("run schedule=explicit schedule.sparsities=[0.5] schedule.rounds=2", "rounds=2", "only 1"),
     ("run schedule=iterative schedule.rounds=0", "schedule.rounds=0", "greater than or equal to 1"),
@@ -120,8 +111,6 @@ LESS_OBVIOUS = [
     ("run schedule=[geometric,explicit]", "schedule", "choices: explicit"),
     ("run metrics=[all,accuracy]", "metrics", ""),
     ("run recipe.lr=inf", "recipe.lr=inf", ""),
-    ("run recipe.weight_decay=inf", "recipe.weight_decay=inf", ""),
-    ("run recipe.warmup=inf", "recipe.warmup=inf", ""),
     ("run pruner.epochs=inf", "pruner.epochs=inf", ""),
     ("run pruner.score._target_=ticketsearch.schedule.OneShot", "pruner.score", ""),
     ("run pruner.scope._target_=ticketsearch.config.Options", "pruner.scope", ""),
@@ -198,22 +187,20 @@ def test_a_suggested_command_works(
     assert refused == {}
 
 
-def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "out").write_text("mine")
-    finished = typed("run", *small(out=tmp_path / "out"))
-    assert finished.returncode == 2
-    assert finished.stderr.startswith("error: cannot write to ")
+    assert main(["run", *small(out=tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot write to ")
     assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.parametrize("line", ["run prunr=lth", "run pruner._target_=os.system"])
-def test_a_process_tells_a_mistake_the_same_way(line: str, tmp_path: Path) -> None:
-    finished = typed(*line.split(), cwd=tmp_path)
-    check_refusal(finished.returncode, finished.stdout, finished.stderr, tmp_path)
+def test_a_process_tells_a_mistake_the_same_way(tmp_path: Path) -> None:
+    finished = typed("run", "pruner._target_=os.system", cwd=tmp_path)
+    check_refusal(finished.returncode, finished.stdout, finished.stderr, tmp_path, "outside the fence")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    finished = typed("run", "prunr=lth", "--debug", cwd=tmp_path)
+    finished = typed("rum", "--debug", cwd=tmp_path)
     assert finished.returncode == 1
     assert "Traceback" in finished.stderr
-    assert "unknown key prunr" in finished.stderr
+    assert "no command 'rum'" in finished.stderr

@@ -3,6 +3,7 @@ bit of the result differs.
 """
 
 import random
+import resource
 import signal
 import time
 from functools import partial
@@ -159,6 +160,23 @@ def test_what_a_kill_between_metrics_and_logits_leaves_is_completed(whole_round:
         path.unlink()
     assert Child(tmp_path / "log", *command(out, *ONE_ROUND)).code() == 0
     same_runs(out, whole_round)
+
+
+def no_more_than(size: int) -> None:
+    """From here on, writing beyond this size fails for this process, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [5_000, 50_000])  # a rewind point has no room, or the round in progress
+def test_a_full_disk_is_told_and_what_was_there_is_kept(whole_round: Path, tmp_path: Path, size: int) -> None:
+    out = tmp_path / "out"
+    child = Child(tmp_path / "log", *command(out, *ONE_ROUND), prepare=partial(no_more_than, size))
+    code, told = child.code(), child.output()
+    assert Child(tmp_path / "log", *command(out, *ONE_ROUND)).code() == 0
+    same_runs(out, whole_round)
+    assert code in (2, 4), told
+    assert "error: " in told
+    assert "Traceback" not in told
 
 
 def test_a_killed_writer_leaves_no_litter_for_good(tmp_path: Path) -> None:

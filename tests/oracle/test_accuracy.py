@@ -85,10 +85,10 @@ class Brightness(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bn = torch.nn.BatchNorm1d(1, affine=False, eps=0)
+        self.bn = torch.nn.BatchNorm2d(1, affine=False, eps=1e-30)  # 1 + eps is 1
 
     def forward(self, pixels: Tensor) -> Tensor:
-        mean = self.bn(pixels.flatten(1).mean(1, keepdim=True))
+        mean = self.bn(pixels).flatten(1).mean(1, keepdim=True)
         return torch.cat([mean, torch.full_like(mean, 0.5)], 1)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.tiny import PER_EPOCH, Memory, network, same, ticket, training
 from ticketsearch.ticket import Ticket, prunable_layers
-from ticketsearch.training.state import Start
+from ticketsearch.training.state import Start, TrainState
 
 STEPS = 3 * PER_EPOCH
 ALL = frozenset(range(STEPS + 1))
@@ -32,6 +32,23 @@ def raw(tensor: Tensor) -> bytes:
     return tensor.numpy().tobytes()
 
 
+class Watch(Memory):
+    """Looks at the state after each step, before anything at the end of training can."""
+
+    def __init__(self, drawn: Ticket) -> None:
+        super().__init__()
+        self.ticket = drawn
+
+    def snapshot(self, state: TrainState) -> None:
+        super().snapshot(state)
+        for name, alive in self.ticket.mask.items():
+            assert 0 < int(alive.sum()) < alive.numel()
+            zeros = torch.zeros(alive.shape)
+            wanted = zeros if self.ticket.rest is None else self.ticket.rest[name]
+            assert raw(state.weights[name][~alive]) == raw(wanted[~alive])
+            assert raw(state.momentum[name][~alive]) == raw(zeros[~alive])
+
+
 SETTINGS = {
     "plain": {},
     "nesterov": {"nesterov": True},
@@ -43,17 +60,11 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("resting", [False, True])
 def test_pruned_weights_and_their_momentum_never_move(resting: bool, setting: str) -> None:
-    rest = signed_rest() if resting else None
-    drawn, memory = ticket(rest=rest), Memory()
+    drawn = ticket(rest=signed_rest() if resting else None)
+    watch = Watch(drawn)
     start = Start(momentum=noise(NAMES))  # as if the dense model's were taken over
-    training(drawn, memory, snapshots=ALL, start=start, **SETTINGS[setting]).run()
-    assert sorted(memory.snapshots) == sorted(ALL)
-    for state in memory.snapshots.values():
-        for name, alive in drawn.mask.items():
-            assert 0 < int(alive.sum()) < alive.numel()
-            wanted = torch.zeros(alive.shape) if rest is None else rest[name]
-            assert raw(state.weights[name][~alive]) == raw(wanted[~alive])
-            assert raw(state.momentum[name][~alive]) == raw(torch.zeros(int((~alive).sum())))
+    training(drawn, watch, snapshots=ALL, start=start, **SETTINGS[setting]).run()
+    assert sorted(watch.snapshots) == sorted(ALL)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

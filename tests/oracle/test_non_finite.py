@@ -16,27 +16,40 @@ BATCH = 2  # 75 updates an epoch, so that the check every 50 comes before the ep
 LR = 1e-3
 
 
-def exploding(at: int, factor: float, memory: Memory | None = None, **recipe: object) -> Training:
-    """A training whose logits are multiplied by `factor` at update number `at`, and only there."""
-    run = training(ticket(), memory or Memory(), batch_size=BATCH, lr=LR, decay="constant", warmup=0.0, **recipe)
-    calls = 0
+class Exploding:
+    """A training whose logits are multiplied by `factor` at update number `at`, and only there.
 
-    def spoil(model: nn.Module, _: object, logits: Tensor) -> Tensor:
-        nonlocal calls
-        calls += model.training
-        return logits * factor if model.training and calls == at + 1 else logits
+    Attributes:
+        seen: parameters and momentum before each update.
+    """
 
-    run.model.register_forward_hook(spoil)
-    return run
+    def __init__(self, at: int, factor: float, memory: Memory | None = None, **job: object) -> None:
+        self.seen: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+        self._at, self._factor = at, factor
+        self.training: Training = training(
+            ticket(), memory, batch_size=BATCH, lr=LR, decay="constant", warmup=0.0, **job
+        )
+        self.training.model.register_forward_hook(self._spoil)
+
+    def _spoil(self, model: nn.Module, _: object, logits: Tensor) -> Tensor:
+        if not model.training:
+            return logits
+        named = (self.training.parameters, self.training.optimiser.momentum)
+        self.seen.append(tuple({name: t.detach().clone() for name, t in tensors.items()} for tensors in named))
+        return logits * self._factor if len(self.seen) == self._at + 1 else logits
+
+    def fail(self) -> RunFailed:
+        with pytest.raises(RunFailed) as error:
+            self.training.run()
+        return error.value
 
 
 @pytest.mark.parametrize(("at", "noticed"), [(0, 50), (7, 50), (49, 50), (50, 75), (74, 75), (75, 100)])
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 def test_it_is_noticed_within_fifty_steps_and_by_the_epochs_end(at: int, noticed: int, factor: float) -> None:
-    run = exploding(at, factor)
-    with pytest.raises(RunFailed, match=rf"at step {at} "):
-        run.run()
-    assert run.progress.step == noticed
+    run = Exploding(at, factor)
+    assert f"at step {at} " in run.fail().what
+    assert run.training.progress.step == noticed
     assert noticed - at <= WINDOW == 50
 
 
@@ -50,30 +63,23 @@ def loss_at(weights: dict[str, Tensor], number: int) -> float:
 
 def test_the_error_names_seed_step_learning_rate_and_the_last_finite_loss() -> None:
     memory = Memory()
-    with pytest.raises(RunFailed) as error:
-        exploding(7, math.nan, memory, snapshots=frozenset({6})).run()
+    error = Exploding(7, math.nan, memory, snapshots=frozenset({6})).fail()
     last = loss_at(memory.snapshots[6].weights, 6)
     for part in ("seed 5", "became nan", "at step 7", "lr 0.001", f"last finite loss was {last:g}"):
-        assert part in error.value.what
-    assert error.value.attempt == "recipe.lr=0.0001"
+        assert part in error.what
+    assert error.attempt == "ticketsearch run recipe.lr=0.0001"
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 @pytest.mark.parametrize("at", [0, 7])
 def test_the_step_changes_no_parameter_and_no_momentum(at: int, factor: float, nesterov: bool) -> None:
-    memory = Memory()
-    with pytest.raises(RunFailed):
-        exploding(at, factor, memory, nesterov=nesterov, snapshots=frozenset(range(12))).run()
-    before, after, later = (memory.snapshots[step] for step in (at, at + 1, at + 2))
-    parameters = [name for name, _ in network().named_parameters()]
-    assert same(only(before.weights, parameters), only(after.weights, parameters))
-    assert same(before.momentum, after.momentum)
-    assert not same(before.momentum, later.momentum)  # the steps after it are taken again
-
-
-def only(weights: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
-    return {name: weights[name] for name in names}
+    run = Exploding(at, factor, nesterov=nesterov)
+    run.fail()
+    (weights, momentum), (after, its_momentum), (_, later) = run.seen[at : at + 3]
+    assert same(weights, after)
+    assert same(momentum, its_momentum)
+    assert not same(momentum, later)  # the steps after it are taken again
 
 
 def test_a_learning_rate_that_is_far_too_high_stops_the_training() -> None:
@@ -87,13 +93,24 @@ def test_a_learning_rate_that_is_far_too_high_stops_the_training() -> None:
 
 def test_nothing_is_saved_once_the_loss_was_not_finite() -> None:
     memory = Memory()
-    with pytest.raises(RunFailed):
-        exploding(80, math.nan, memory).run()
+    Exploding(80, math.nan, memory).fail()
     assert len(memory.saved) == 1  # the end of the first epoch, update 75
     assert len(memory.epochs) == 1
 
 
 def test_finite_losses_pass() -> None:
-    run = exploding(7, 1.0)
-    run.run()
-    assert torch.isfinite(torch.cat([p.flatten() for p in run.parameters.values()])).all()
+    trained = Exploding(7, 1.0).training.run()
+    assert all(torch.isfinite(tensor).all() for tensor in trained.weights.values())
+
+
+def test_weights_that_are_not_finite_are_not_handed_over() -> None:
+    # Update 2 has a loss of 6e29 and a gradient that overflows; no later loss tells.
+    run = training(ticket(), lr=1e9, decay="constant", warmup=0.0, stop=3)
+    with pytest.raises(RunFailed):
+        run.run()
+
+
+def test_no_snapshot_is_taken_once_the_loss_was_not_finite() -> None:
+    memory = Memory()
+    Exploding(7, math.nan, memory, snapshots=frozenset({7, 8})).fail()
+    assert sorted(memory.snapshots) == [7]

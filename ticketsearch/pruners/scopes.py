@@ -20,7 +20,7 @@ class Layerwise:
 
     def __call__(self, at: View, keep: int) -> Mapping[str, int]:
         alive = at.mask.layer_kept
-        exact = {name: count * keep / at.mask.kept for name, count in alive.items()}
+        exact = {name: count * keep / max(at.mask.kept, 1) for name, count in alive.items()}
         kept = {name: int(share) for name, share in exact.items()}
         largest = sorted(alive, key=lambda name: kept[name] - exact[name])
         for name in largest[: keep - sum(kept.values())]:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,6 @@ class Training:
         self.mask = _MaskInPlace(self.parameters, self.optimiser.momentum, job.ticket)
         self.mask.apply()
         self.losses = torch.zeros(WINDOW, device=self.device)
-        self.last_finite = math.nan
         self.checked = self.progress.step
 
     def _fresh(self) -> TrainState:
@@ -53,7 +53,8 @@ class Training:
 
     def state(self) -> TrainState:
         """The state now, as copies on the CPU."""
-        return TrainState(_copy(self.model.state_dict()), _copy(self.optimiser.momentum), self.best, self.progress)
+        progress = replace(self.progress, history=list(self.progress.history))
+        return TrainState(_copy(self.model.state_dict()), _copy(self.optimiser.momentum), dict(self.best), progress)
 
     def run(self) -> Trained:
         """Train to the end.
@@ -77,7 +78,9 @@ class Training:
             if progress.step < self.steps:
                 job.checkpoint.save(self.state)
         self.mask.check()
-        return Trained(_copy(self.model.state_dict()), self.best, progress)
+        weights = _copy(self.model.state_dict())
+        self._check_weights(weights)
+        return Trained(weights, self.best, progress)
 
     def _epoch(self, epoch: int, first: int) -> dict[str, float]:
         """Train from batch `first` to the end of the epoch, or of the training; the epoch's record."""
@@ -91,9 +94,10 @@ class Training:
             correct += (logits.argmax(1) == labels).sum()
             images += len(labels)
             self.progress.step += 1
-            if self.progress.step % WINDOW == 0:
+            kept = self.progress.step in self.job.snapshots
+            if kept or self.progress.step % WINDOW == 0:
                 self._check_finite()
-            if self.progress.step in self.job.snapshots:
+            if kept:
                 self.job.checkpoint.snapshot(self.state())
         self._check_finite()
         moved = [p.detach() - b for p, b in zip(self.parameters.values(), before, strict=True)]
@@ -129,13 +133,20 @@ class Training:
         for number in unread:
             loss = losses[number % WINDOW]
             if not math.isfinite(loss):
-                raise RunFailed(
-                    f"the loss of seed {self.job.seed} became {loss} at step {number} (lr {self.rates[number]:g}; "
-                    f"the last finite loss was {self.last_finite:g})",
-                    "the learning rate is likely too high for this model; nothing of this round was committed",
-                    f"recipe.lr={self.recipe.lr / 10:g}",
-                )
-            self.last_finite = loss
+                last = "unknown" if self.progress.last_finite is None else f"{self.progress.last_finite:g}"
+                what = f"the loss of seed {self.job.seed} became {loss} at step {number} (lr {self.rates[number]:g}"
+                raise self._diverged(f"{what}; the last finite loss was {last})")
+            self.progress.last_finite = loss
+
+    def _check_weights(self, weights: dict[str, Tensor]) -> None:
+        """The last update, and statistics that training never reads, show in no loss."""
+        for name, tensor in weights.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise self._diverged(f"{name} of seed {self.job.seed} is not finite after the last step")
+
+    def _diverged(self, what: str) -> RunFailed:
+        right = "the learning rate is likely too high for this model; nothing of this round was committed"
+        return RunFailed(what, right, f"ticketsearch run recipe.lr={self.recipe.lr / 10:g}")
 
     def _validate(self) -> dict[str, float]:
         if not len(self.data.val):

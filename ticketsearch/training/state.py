@@ -33,6 +33,8 @@ class Progress:
         step: updates done.
         history: one record an epoch: epoch, step, lr, train loss, train and validation accuracy (fractions), path (L2).
         best_epoch: the epoch with the highest validation accuracy so far, the first of equals; None without validation.
+        best_accuracy: its validation accuracy.
+        last_finite: the loss of the last step that was checked; None before the first.
         seconds: training time over all processes that worked on it.
     """
 
@@ -40,6 +42,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int | None = None
     best_accuracy: float = -1.0
+    last_finite: float | None = None
     seconds: float = 0.0
 
 
