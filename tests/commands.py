@@ -2,6 +2,7 @@
 compare afterwards.
 """
 
+import atexit
 import hashlib
 import json
 import multiprocessing
@@ -71,6 +72,7 @@ class Child:
         self.log = log
         self.process = context.Process(target=_command, args=(log, arguments, prepare))
         self.process.start()
+        atexit.register(self.process.kill)  # a test that fails leaves nobody behind, not even one that is stopped
 
     def output(self) -> str:
         """What it has printed so far, errors included."""

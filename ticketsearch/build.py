@@ -2,8 +2,9 @@
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from typing import Any, get_type_hints
 
@@ -49,10 +50,7 @@ def build(
             continue
         if key not in allowed:
             raise closest(str(key), [*allowed, *known], f"unknown key {prefix}{key}", prefix, "=...", command)
-        default = allowed[key].default
-        values[key] = _value(
-            value, hints[key], None if default is MISSING else default, f"{prefix}{key}", extensions, command
-        )
+        values[key] = _value(value, hints[key], allowed[key], f"{prefix}{key}", extensions, command)
     missing = [
         name
         for name, field in allowed.items()
@@ -106,23 +104,38 @@ def _imported(dotted: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _value(value: Any, hint: Any, default: Any, path: str, extensions: tuple[str, ...], command: str) -> Any:
+def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tuple[str, ...], command: str) -> Any:
     """A checked value: numbers and words by their type, nodes by building them."""
-    if isinstance(value, Mapping):
-        if "_target_" not in value and is_dataclass(default):
-            value = {"_target_": f"{type(default).__module__}.{type(default).__qualname__}", **value}
-        return build(value, path, extensions, command=command)
+    nested = is_dataclass(field.default) and not isinstance(field.default, type)
+    if isinstance(value, Mapping) and (nested or "_target_" in value):
+        if "_target_" not in value:
+            value = {"_target_": f"{type(field.default).__module__}.{type(field.default).__qualname__}", **value}
+        made = build(value, path, extensions, command=command)
+        if isinstance(hint, type) and not isinstance(made, hint):
+            right = f"{path} must be a {hint.__name__}"
+            raise UsageError(f"{path}._target_={value['_target_']} is none", right, f"ticketsearch {command} --help")
+        return made
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
         strict = not (isinstance(hint, type) and issubclass(hint, Enum))
-        return adapter.validate_python(_tuples(value), strict=strict)
+        checked = adapter.validate_python(_tuples(value), strict=strict)
+        reason = "" if _finite(checked) else "it should be finite"
     except PydanticSchemaGenerationError as error:
         raise UsageError(f"{path}={value!r}", "it must be a node that names a class in `_target_`", "") from error
     except ValidationError as error:
         reason = error.errors()[0]["msg"].replace("Input should", "it should").replace("valid tuple", "list")
+    if reason:
+        example = field.metadata.get("example", None if field.default is MISSING else field.default)
         raise UsageError(
-            f"{path}={_typed(value)}", reason, f"ticketsearch {command} {path}={_typed(default)}"
-        ) from error
+            f"{path}={_typed(value)}", reason, f"ticketsearch {command} {_quoted(f'{path}={_typed(example)}')}"
+        )
+    return checked
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _tuples(value: Any) -> Any:
@@ -133,4 +146,11 @@ def _typed(value: Any) -> str:
     """A value as one would type it."""
     if value is None:
         return "null"
+    if isinstance(value, (tuple, list)):
+        return f"[{','.join(_typed(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quoted(argument: str) -> str:
+    """An argument as a shell needs it."""
+    return f"'{argument}'" if any(character in argument for character in "[]{} ,") else argument

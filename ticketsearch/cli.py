@@ -1,10 +1,11 @@
 """The command line: subcommands in front of Hydra's `key=value`. Torch, pandas and matplotlib are imported late."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 
-from ticketsearch.errors import Interrupted, TicketError, UsageError
+from ticketsearch.errors import Interrupted, RunFailed, TicketError, UsageError
 
 HELP = """\
 ticketsearch - draw lottery tickets, train them, and measure everything the field asks of them
@@ -34,21 +35,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # before torch loads: idle threads must not spin on a busy machine
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 is no reason to stop
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        return _dispatch(arguments)
+        return _until_the_reader_leaves(arguments)
     except TicketError as error:
         if debug:
             raise
         return _report(error)
+    except OSError as error:
+        if debug:
+            raise
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        return _report(RunFailed(what, "what was committed is kept; the same command continues"))
     except KeyboardInterrupt:
         if debug:
             raise
         return _report(Interrupted("interrupted", "what was committed is kept; the same command continues"))
+
+
+def _until_the_reader_leaves(arguments: list[str]) -> int:
+    """Run the command; a reader such as `head`, which has seen enough, is no error."""
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

@@ -5,8 +5,6 @@ Hydra composes yaml; this module alone decides what is accepted. Every override 
 have.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
@@ -15,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import hydra
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ticketsearch.build import build, closest
 from ticketsearch.errors import UsageError
+from ticketsearch.seal import digest
 
 if TYPE_CHECKING:
     from ticketsearch.data.base import Dataset
@@ -44,24 +44,28 @@ PARTS = {
     "recipe": "ticketsearch.training.recipe.Recipe",
 }
 """The groups whose choice is one object each, and the class that it is an instance of; checked in this order."""
+_PATHS = ("out", "dataset.root")
 _METRIC = "ticketsearch.metrics.base.Metric"
 _ALWAYS = ("dataset", "model", "pruner", "recipe")
 _DEFAULTS = {"schedule": "geometric", "rewind": "init", "rest": "zero"}
+
+
+Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
 
 
 @dataclass(frozen=True)
 class Options:
     """The keys at the top level. What each means is said in `conf/config.yaml`."""
 
-    seed: Annotated[int, Ge(0)] = 0
-    replicates: Annotated[int, Ge(1)] = 1
-    order_seed: Annotated[int, Ge(0)] | None = None
+    seed: Seed = 0
+    replicates: Annotated[int, Ge(1), Le(10_000)] = 1
+    order_seed: Seed | None = None
     prunable: Literal["default", "conv", "all"] = "default"
     controls: Literal[False] = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     engine: Literal["auto", "eager"] = "auto"
-    threads: Annotated[int, Ge(1)] | None = None
+    threads: Annotated[int, Ge(1), Le(1024)] | None = None
     out: str = "outputs"
     extensions: tuple[str, ...] = ()
 
@@ -143,11 +147,6 @@ class Config:
         return {"id": self.id, "identity": self.identity(), **parts, **options}
 
 
-def digest(content: object) -> str:
-    """SHA-256 of JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
 def difference(value: Any) -> dict[str, Any]:
     """The identity fields of a dataclass instance that differ from their defaults."""
     found = {}
@@ -212,6 +211,10 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     Raises:
         UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
     """
+    keys = [_parsed(text).key_or_group for text in overrides]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
     overrides = [_checked(text) for text in overrides]
     names, node = _compose(overrides)
     chosen: dict[str, str] = {}
@@ -229,6 +232,8 @@ def compose(overrides: Sequence[str] = ()) -> Config:
 
 def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
     top = {key: value for key, value in node.items() if key not in (*PARTS, "metrics")}
+    if "_target_" in top:
+        raise closest("_target_", node, "unknown key _target_")
     options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, "metrics"))
     parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
     if options.precision != "auto":
@@ -241,18 +246,39 @@ def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
 
 def _checked(text: str) -> str:
     """An override in the form that Hydra takes without asking back; group choices are checked here."""
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise UsageError(f"cannot read {text!r}", "arguments are key=value", "ticketsearch run --help") from error
-    group = override.key_or_group
-    if not (conf_dir() / group).is_dir() or override.is_delete():
-        return text if override.is_delete() else "++" + text.lstrip("+")
-    value = override.value()
-    for name in value if isinstance(value, list) else [value]:
-        if name not in choices(group):
-            raise closest(str(name), choices(group), f"no {group} named {name!r}", f"{group}=")
+    override = _parsed(text)
+    key = override.key_or_group
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        raise UsageError(f"unknown key {key}", "where and how things run is ours to say", "ticketsearch run --help")
+    if override.is_sweep_override():
+        value = text.partition("=")[2]
+        raise UsageError(
+            f"{text} asks for several runs",
+            "one command is one run; a list is written [a,b]",
+            f"ticketsearch run '{key}=[{value}]'",
+        )
+    if override.is_delete() or not (conf_dir() / key).is_dir():
+        return text if override.is_delete() else "++" + str(override.input_line).lstrip("+")
+    chosen = override.value()
+    several = isinstance(chosen, list) and key == "metrics"
+    allowed = families() if several else choices(key)
+    for name in chosen if isinstance(chosen, list) and several else [chosen]:
+        if name not in allowed:
+            raise closest(str(name), allowed, f"no {key} named {name!r}", f"{key}=")
     return text.lstrip("+")
+
+
+def _parsed(text: str) -> Override:
+    """An override as Hydra reads it; the names of folders may hold whatever the file system lets them."""
+    key, _, value = text.partition("=")
+    if key.lstrip("+") in _PATHS and value and value[0] not in "'\"[{":
+        text = f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    try:
+        if not key.strip("+~ "):
+            raise ValueError(text)
+        return OverridesParser.create().parse_override(text)
+    except (HydraException, ValueError) as error:
+        raise UsageError(f"cannot read {text!r}", "arguments are key=value", "ticketsearch run --help") from error
 
 
 def _compose(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -1,17 +1,27 @@
 """What a person sees while a search runs: one live table on a terminal, one plain line an epoch elsewhere."""
 
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ticketsearch.store import Cell
 
-console = Console(highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Training for hours does not end because somebody has seen enough of it."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = _Console(highlight=False, soft_wrap=True)
 """Where results go."""
 
 
@@ -116,7 +126,9 @@ class LiveDisplay(PlainDisplay):
         return "" if seconds is None else f", about {duration(seconds)} left"
 
     def _render(self) -> Group:
-        table = Table("run", "seed", "round", "sparsity", "accuracy", "NLL", "ECE", box=None, header_style="bold")
+        table = Table(Column("run", overflow="fold"), box=None, header_style="bold")
+        for name in ("seed", "round", "sparsity", "accuracy", "NLL", "ECE"):
+            table.add_column(name, no_wrap=True)
         for row in self._rows[-self._shown :]:
             table.add_row(*row)
         return Group(table, Text(self._status))

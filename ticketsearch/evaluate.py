@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ticketsearch.config import difference, digest
+from ticketsearch.config import difference
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
+from ticketsearch.seal import digest
 from ticketsearch.store import Cell
 from ticketsearch.ticket import Mask
 from ticketsearch.training.predict import predict

@@ -10,28 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ticketsearch.errors import CorruptStore
+from ticketsearch.seal import REMEDY, sealed_json
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Progress, TrainState
 
 FORMAT = 1
 """Raised when a stored file changes its meaning."""
 
-_REMEDY = "restore it, or remove its folder to have it made again"
-
 
 def sha256(content: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def to_json(content: Any) -> bytes:
-    """JSON with sorted keys, indented for people. Not-a-number is refused."""
-    return (json.dumps(content, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -92,36 +85,12 @@ def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, An
         for name, content in files.items():
             write_synced(building / name, content)
         manifest = {"format": FORMAT, "files": {name: sha256(content) for name, content in files.items()}, **about}
-        write_synced(building / "manifest.json", to_json(manifest))
+        write_synced(building / "manifest.json", sealed_json(manifest))
         sync_folder(building)
         os.rename(building, path)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     sync_folder(path.parent)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        CorruptStore: it cannot be read.
-    """
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise CorruptStore(f"{path} cannot be read: {error}", _REMEDY) from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A yaml mapping, as data: nothing in it is interpolated or run.
-
-    Raises:
-        CorruptStore: it cannot be read.
-    """
-    try:
-        return dict(yaml.safe_load(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
-        raise CorruptStore(f"{path} cannot be read: {error}".replace("\n", " "), _REMEDY) from error
 
 
 def verified(path: Path, sha: str) -> bytes:
@@ -137,9 +106,9 @@ def verified(path: Path, sha: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CorruptStore(f"{path} cannot be read: {error.strerror}", _REMEDY) from error
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
     if not sha256(content).startswith(sha):
-        raise CorruptStore(f"{path} is not what its checksum says", _REMEDY)
+        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
     return content
 
 

@@ -1,6 +1,6 @@
 """Tidy rows: one measurement each, with everything that tells it apart. Imports no torch."""
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.seal import REMEDY, unsealed
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
 SCHEMA = pa.schema(
@@ -26,10 +27,12 @@ SCHEMA = pa.schema(
 )
 """The columns, in order; what each holds is said in `docs/rows.md`."""
 
-_REMEDY = "restore it, or remove the folder of its round to have it made again"
-
 KEY = ("run", "seed", "order_seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings")
 """What makes two rows measurements of the same thing; of those the highest `sequence` wins."""
+
+
+_MEASURED = ("run", "seed", "order_seed", "round", "family", "settings")
+"""What makes two rows results of the same measuring; an error goes when a later one succeeds."""
 
 
 def encode_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -56,9 +59,9 @@ def read_rows(path: Path, sha: str) -> pa.Table:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CorruptStore(f"{path} cannot be read: {error.strerror}", _REMEDY) from error
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
     if not hashlib.sha256(content).hexdigest().startswith(sha):
-        raise CorruptStore(f"{path} is not what its checksum says", _REMEDY)
+        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
     return pq.read_table(pa.BufferReader(content)).cast(SCHEMA)
 
 
@@ -68,21 +71,17 @@ def row_files(cell: Path) -> Iterator[tuple[Path, str]]:
     Raises:
         CorruptStore: the cell has no manifest that can be read.
     """
-    try:
-        manifest = json.loads((cell / "manifest.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CorruptStore(f"{cell / 'manifest.json'} cannot be read: {error}", _REMEDY) from error
-    yield cell / "training.parquet", manifest["files"]["training.parquet"]
+    yield cell / "training.parquet", unsealed(cell / "manifest.json")["files"]["training.parquet"]
     for path in sorted((cell / "metrics").glob("*.parquet")):
         yield path, path.stem.rpartition("-")[2]
 
 
 def _cells(out: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Every committed cell under `out`, and what its rows are to say instead (a dense cell shared by a pruned run)."""
-    for manifest in sorted(out.glob("*/seed-*/round-*/manifest.json")):
-        yield manifest.parent, {}
+    for cell in sorted(out.glob("*/seed-*/round-*/")):
+        yield cell, {}
     for pointer in sorted(out.glob("*/seed-*/round-*.json")):
-        shared = json.loads(pointer.read_text())
+        shared = unsealed(pointer)
         yield out / Path(shared["run"]).name / pointer.parent.name / pointer.stem, shared["rows"]
 
 
@@ -119,8 +118,9 @@ def collect(out: Path) -> pd.DataFrame:
             "ticketsearch run pruner=lth",
         )
     frame = pa.concat_tables(tables).to_pandas()
-    frame = frame.sort_values([*KEY, "sequence"], kind="stable")
-    return frame.drop_duplicates(list(KEY), keep="last", ignore_index=True)
+    frame = frame.sort_values([*KEY, "sequence"], kind="stable").drop_duplicates(list(KEY), keep="last")
+    measured = frame.groupby(list(_MEASURED), dropna=False)["sequence"].transform("max")
+    return frame[(frame["status"] != "error") | (frame["sequence"] == measured)].reset_index(drop=True)
 
 
 def load_results(out: str | Path = "outputs") -> pd.DataFrame:
@@ -143,9 +143,12 @@ def load_results(out: str | Path = "outputs") -> pd.DataFrame:
     table = pa.Table.from_pandas(collect(out), SCHEMA, preserve_index=False)
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
-    with contextlib.suppress(PermissionError):  # results that one may only read can be plotted all the same
+    try:
         _replace(derived, content)
         _replace(label, json.dumps({"state": state, "sha256": hashlib.sha256(content).hexdigest()}).encode())
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # what one may only read can be plotted too
+            raise
     return table.to_pandas()
 
 

@@ -6,7 +6,7 @@ field of its own; the yamls in `conf/rewind` name the common combinations.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
@@ -42,7 +42,7 @@ class Rewind:
     revision: ClassVar[int] = 1
 
     weights: Literal["init", "step", "source", "fresh"] = "init"
-    at: str = "0it"
+    at: str = field(default="0it", metadata={"example": "3ep"})
     buffers: Literal["weights", "init"] = "weights"
     optimiser: Literal["fresh", "step"] = "fresh"
     lr: Literal["restart", "resume", "last"] = "restart"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ticketsearch.config import Config
@@ -29,14 +29,12 @@ from ticketsearch.files import (
     decode_state,
     decode_ticket,
     encode_state,
-    read_json,
-    read_yaml,
     sha256,
-    to_json,
     verified,
     write_atomic,
 )
 from ticketsearch.results import encode_rows, read_rows, row_files
+from ticketsearch.seal import REMEDY, sealed_json, sealed_yaml, unsealed
 from ticketsearch.ticket import Ticket, Weights
 from ticketsearch.training.state import TrainState
 
@@ -65,7 +63,7 @@ class Run:
         try:
             with _locked(run.path / "config.lock"):
                 if not stored.exists():
-                    write_atomic(stored, OmegaConf.to_yaml(OmegaConf.create(config.stored())).encode())
+                    write_atomic(stored, sealed_yaml(config.stored()))
         except OSError as error:
             raise UsageError(
                 f"cannot write to {run.path}: {error.strerror}", "`out` must be a folder that you may write to"
@@ -81,7 +79,7 @@ class Run:
         Raises:
             CorruptStore: it cannot be read.
         """
-        return read_yaml(self.path / "config.yaml")
+        return unsealed(self.path / "config.yaml")
 
     def note(self, invocation: Mapping[str, Any]) -> None:
         """Append one line to `invocations.jsonl`."""
@@ -104,7 +102,7 @@ class Run:
         Raises:
             CorruptStore: it is not said.
         """
-        return str(read_json(self.path / f"seed-{seed}" / "round-00.json")["run"])
+        return str(unsealed(self.path / f"seed-{seed}" / "round-00.json")["run"])
 
     def rewind(self, seed: int, step: int) -> "RewindPoint":
         """The dense model after `step` updates, whether it is kept yet or not."""
@@ -120,8 +118,8 @@ class Run:
         pointer = self.path / f"seed-{dense.seed}" / f"round-{dense.round:02d}.json"
         content = {"run": dense.run.name, "seed": dense.seed, "sha256": dense.sha, "rows": dict(rows)}
         with _locked(pointer.with_suffix(".lock")):
-            if not pointer.is_file() or pointer.read_bytes() != to_json(content):
-                write_atomic(pointer, to_json(content))
+            if not pointer.is_file() or pointer.read_bytes() != sealed_json(content):
+                write_atomic(pointer, sealed_json(content))
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ class Cell:
 
     @property
     def committed(self) -> bool:
-        """Whether it is there, whole."""
-        return (self.path / "manifest.json").is_file()
+        """Whether its folder is there; folders appear whole."""
+        return self.path.is_dir()
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -149,7 +147,7 @@ class Cell:
         Raises:
             CorruptStore: it cannot be read.
         """
-        return read_json(self.path / "manifest.json")
+        return unsealed(self.path / "manifest.json")
 
     @property
     def sha(self) -> str:
@@ -162,7 +160,12 @@ class Cell:
         Raises:
             CorruptStore: the file is not what the manifest says.
         """
-        return decode_ticket(verified(self.path / "ticket.safetensors", self.sha))
+        path = self.path / "ticket.safetensors"
+        content = verified(path, self.sha)
+        try:
+            return decode_ticket(content)
+        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CorruptStore(f"{path} is no stored ticket", REMEDY) from error
 
     def commit(self, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
         """Make the cell appear, with a manifest of every file, in one rename; what was in progress is then removed.
@@ -192,11 +195,14 @@ class Cell:
         return max((number for numbers in found for number in numbers), default=0)
 
     def measured(self) -> set[tuple[str, str]]:
-        """The (family, settings) of which the cell has rows without an error."""
-        tables = [read_rows(path, sha) for path, sha in row_files(self.path)]
-        rows = [row for table in tables for row in table.select(["family", "settings", "status"]).to_pylist()]
-        failed = {(row["family"], row["settings"]) for row in rows if row["status"] == "error"}
-        return {(row["family"], row["settings"]) for row in rows} - failed
+        """The (family, settings) whose last measurement has no error in it."""
+        found = []
+        for path, sha in row_files(self.path):
+            rows = read_rows(path, sha).to_pylist()
+            fine = all(row["status"] != "error" for row in rows)
+            found += [(row["sequence"], (row["family"], row["settings"]), fine) for row in rows[:1]]
+        last = {key: fine for _, key, fine in sorted(found)}
+        return {key for key, fine in last.items() if fine}
 
     def keep_logits(self, split: str, content: bytes) -> None:
         """Keep the logits of a split, as safetensors, for other cells."""
@@ -249,13 +255,13 @@ class RewindPoint:
 
     @property
     def committed(self) -> bool:
-        """Whether it is there, whole."""
-        return (self.path / "manifest.json").is_file()
+        """Whether its folder is there; folders appear whole."""
+        return self.path.is_dir()
 
     @property
     def sha(self) -> str:
         """SHA-256 of its state."""
-        return str(read_json(self.path / "manifest.json")["files"]["state.safetensors"])
+        return str(unsealed(self.path / "manifest.json")["files"]["state.safetensors"])
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the point while it is written."""
@@ -272,7 +278,12 @@ class RewindPoint:
         Raises:
             CorruptStore: the file is not what the manifest says.
         """
-        state, _ = decode_state(verified(self.path / "state.safetensors", self.sha))
+        path = self.path / "state.safetensors"
+        content = verified(path, self.sha)
+        try:
+            state, _ = decode_state(content)
+        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CorruptStore(f"{path} is no stored state", REMEDY) from error
         return state.weights, state.momentum
 
 

@@ -68,7 +68,8 @@ def prunable_layers(model: nn.Module, prunable: Prunable = "default") -> dict[st
 class Mask(Mapping[str, Tensor]):
     """Layer name -> bool tensor of the weight's shape, True where the weight is alive.
 
-    Immutable: its tensors are its own, and nobody writes into them. `kept`, `total` and `sparsity` count prunable weights only and are exact.
+    Immutable: its tensors are its own, and nobody writes into them. `kept`, `total` and `sparsity` count prunable
+    weights only and are exact.
 
     Raises:
         TypeError: a tensor is not bool.

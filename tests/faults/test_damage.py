@@ -1,6 +1,5 @@
 """Damaged files: told as such, or made again where they are derived; never a wrong number."""
 
-import json
 import pickle
 import random
 import shutil
@@ -15,6 +14,8 @@ import ticketsearch
 from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
 from ticketsearch.files import sha256
+from ticketsearch.seal import sealed_json, unsealed
+from ticketsearch.seal import sealed_json, unsealed
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +197,9 @@ def plant(out: Path, content: bytes) -> None:
     """Put a file in place of a ticket, with a manifest that agrees."""
     (ticket,) = out.glob(f"{CELL}/ticket.safetensors")
     ticket.write_bytes(content)
-    about = json.loads((ticket.parent / "manifest.json").read_text())
+    about = unsealed(ticket.parent / "manifest.json")
     about["files"]["ticket.safetensors"] = sha256(content)
-    (ticket.parent / "manifest.json").write_text(json.dumps(about))
+    (ticket.parent / "manifest.json").write_bytes(sealed_json(about))
 
 
 def test_the_bomb_works(tmp_path: Path) -> None:

@@ -4,18 +4,21 @@ bit of the result differs.
 
 import random
 import resource
+import shutil
 import signal
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from commands import (
     Child,
     epochs_in,
     identities,
     killed_at,
     rows,
+    run_here,
     same_runs,
     small,
     tickets,
@@ -24,6 +27,8 @@ from commands import (
 )
 
 from ticketsearch.files import decode_state
+from ticketsearch.store import Cell
+from ticketsearch.training.state import Progress, TrainState
 
 LONGER = ("pruner=lth", "dataset.subset=1200", "recipe.epochs=12")
 """Ten updates an epoch and twelve epochs: rounds with a middle."""
@@ -179,9 +184,26 @@ def test_a_full_disk_is_told_and_what_was_there_is_kept(whole_round: Path, tmp_p
     assert "Traceback" not in told
 
 
+def test_a_note_that_was_torn_off_stops_nothing(whole_round: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole_round, tmp_path / "out")
+    for path in out.glob("*/invocations.jsonl"):
+        path.write_bytes(path.read_bytes()[:50])
+    for _ in range(3):  # the first of them writes behind what is left of the line
+        assert run_here(out, *ONE_ROUND)[1].epochs == []
+
+
 def test_a_killed_writer_leaves_no_litter_for_good(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for call in (4, 16, 20, 30, 45, 60):
         Child(tmp_path / "log", *command(out, *ONE_ROUND), prepare=partial(killed_at, call)).code()
     assert Child(tmp_path / "log", *command(out, *ONE_ROUND)).code() == 0
     assert [path.name for path in out.rglob(".*")] == []
+
+
+def test_the_round_in_progress_of_another_ticket_is_not_continued(tmp_path: Path) -> None:
+    cell = Cell(tmp_path / "run", 0, 1)
+    cell.part.parent.mkdir(parents=True)
+    state = TrainState({"w": torch.ones(3)}, {"w": torch.zeros(3)}, {}, Progress(step=7))
+    cell.save_part(state, {"source": "one"})
+    assert cell.load_part({"source": "another"}) is None
+    assert cell.load_part({"source": "one"}).progress == state.progress

@@ -188,7 +188,10 @@ def results_file(out: Path) -> bytes:
     return (out / "results.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"PAR1"), Path.unlink, flip_a_bit], ids=str)
+DAMAGES = {"cut": lambda path: path.write_bytes(b"PAR1"), "gone": Path.unlink, "flipped": flip_a_bit}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("name", ["results.parquet", "results.json"])
 def test_damaged_results_are_collected_again(out: Path, name: str, damage: Callable[[Path], None]) -> None:
     before, content = ticketsearch.load_results(out), results_file(out)

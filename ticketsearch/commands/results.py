@@ -37,10 +37,12 @@ def main(arguments: list[str]) -> int:
     rows = load_results(out)
     if target is None:
         sys.stdout.write(_table(rows).to_string() + "\n")
-    elif target.suffix == ".csv":
-        rows.to_csv(target, index=False)
-    else:
-        rows.to_parquet(target, index=False)
+        return 0
+    try:
+        rows.to_csv(target, index=False) if target.suffix == ".csv" else rows.to_parquet(target, index=False)
+    except OSError as error:
+        right = "it must be a file in a folder that is there and that you may write to"
+        raise UsageError(f"cannot save to {target}: {error.strerror or error}", right) from error
     return 0
 
 

@@ -23,6 +23,9 @@ class Digits(Dataset):
     The set has no official split and lies ordered by writer, so it is shuffled once, by the SHA-256 of each image's
     index: the same order for ever, whatever the version of any library. The last 397 images are the test set. `mean`
     and `std` are those of the 1,400.
+
+    There is no augmentation: with crops (`pad=1`) ResNet-20's mean validation accuracy over six seeds was 97.3 %
+    instead of 98.6 %.
     """
 
     shape: ClassVar[tuple[int, int, int]] = (1, 8, 8)
@@ -32,7 +35,6 @@ class Digits(Dataset):
     recipe: ClassVar[str] = "digits"
 
     validation: Annotated[int, Ge(0)] = 200
-    pad: Annotated[int, Ge(0)] = 1
 
     def read(self) -> tuple[Split, Split]:
         pixels, labels = load_digits(return_X_y=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -47,12 +47,14 @@ class Context:
         return seeding.generator(self.seed, f"pruner/{purpose}")
 
 
+@runtime_checkable
 class Score(Protocol):
     """Ranks weights: one number for each, higher = keep. Pure."""
 
     def __call__(self, at: View, ctx: Context) -> Scores: ...
 
 
+@runtime_checkable
 class Scope(Protocol):
     """Where `keep` survivors may be: a number for all layers together, or one for each, never more than are alive."""
 

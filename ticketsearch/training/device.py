@@ -1,6 +1,7 @@
 """Where and with how many threads to train."""
 
 import os
+import re
 
 import torch
 
@@ -19,14 +20,15 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    right = "choose auto, cpu, or a GPU such as cuda:0"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"no device {name!r}", right, "ticketsearch run device=cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"no device {name!r} here: {reason}", "choose auto, cpu, or a GPU such as cuda:0", "device=cpu"
-        ) from error
+        raise UsageError(f"no device {name!r} here: {reason}", right, "ticketsearch run device=cpu") from error
     return device
 
 

@@ -1,0 +1,51 @@
+"""Small records that carry their own checksum: manifests, pointers and configurations of runs. Imports no torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ticketsearch.errors import CorruptStore
+
+REMEDY = "restore it, or remove its folder to have it made again"
+
+
+def digest(content: object) -> str:
+    """SHA-256 of JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def sealed_json(content: Mapping[str, Any]) -> bytes:
+    """A record as JSON for people and programs, with the digest of everything else as `check`."""
+    return (json.dumps({**content, "check": digest(dict(content))}, sort_keys=True, indent=1) + "\n").encode()
+
+
+def sealed_yaml(content: Mapping[str, Any]) -> bytes:
+    """A record as yaml, with the digest of everything else as `check`."""
+    return yaml.safe_dump({**content, "check": digest(dict(content))}, sort_keys=False).encode()
+
+
+def unsealed(path: Path) -> dict[str, Any]:
+    """What a sealed file says, without its `check`; data, never code.
+
+    Args:
+        path: a file of `sealed_json` or `sealed_yaml`.
+
+    Raises:
+        CorruptStore: it is missing, cannot be read, or does not say what it was sealed with.
+    """
+    try:
+        read = json.loads if path.suffix == ".json" else yaml.safe_load
+        content = dict(read(path.read_text()))
+        check = content.pop("check", None)
+        whole = digest(content) == check
+    except OSError as error:
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise CorruptStore(f"{path} cannot be read: it is damaged", REMEDY) from error
+    if not whole:
+        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
+    return content
