@@ -107,6 +107,7 @@ def _command(log: Path, arguments: tuple[str, ...], prepare: Callable[[], None] 
 
     code = main(arguments)
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
 
 

@@ -43,20 +43,18 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until its bytes have reached the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a file and wait until its bytes have reached the disk.
 
-
-def clear_litter(folder: Path, name: str = "") -> None:
-    """Remove what killed writers left half-written of `name`, or of anything; the caller holds the lock of it."""
-    for left in folder.glob(f".{name}.*" if name else ".*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    Raises:
+        OSError: the disk is full or the folder cannot be written; it names the file.
+    """
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def sync_folder(folder: Path) -> None:

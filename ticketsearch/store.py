@@ -11,20 +11,18 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.files import (
-    clear_litter,
     commit_folder,
     decode_state,
     decode_ticket,
@@ -33,6 +31,7 @@ from ticketsearch.files import (
     verified,
     write_atomic,
 )
+from ticketsearch.lock import locked
 from ticketsearch.results import encode_rows, read_rows, row_files
 from ticketsearch.seal import REMEDY, sealed_json, sealed_yaml, unsealed
 from ticketsearch.ticket import Ticket, Weights
@@ -61,7 +60,7 @@ class Run:
         run = cls(Path(config.options.out) / config.run_name)
         stored = run.path / "config.yaml"
         try:
-            with _locked(run.path / "config.lock"):
+            with locked(run.path / "config.lock"):
                 if not stored.exists():
                     write_atomic(stored, sealed_yaml(config.stored()))
         except OSError as error:
@@ -87,10 +86,12 @@ class Run:
             file.write(json.dumps(invocation, sort_keys=True) + "\n")
 
     def first_invocation(self) -> dict[str, Any]:
-        """The first line of `invocations.jsonl`; empty when there is none."""
+        """The first whole line of `invocations.jsonl`; empty when there is none."""
         path = self.path / "invocations.jsonl"
-        line = path.read_text().partition("\n")[0] if path.is_file() else ""
-        return json.loads(line) if line.endswith("}") else {}  # a torn line is as good as none
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            with suppress(ValueError):  # a killed writer may have torn its line
+                return dict(json.loads(line))
+        return {}
 
     def cell(self, seed: int, round_: int) -> "Cell":
         """One cell of the run, whether it exists yet or not."""
@@ -117,7 +118,7 @@ class Run:
         """
         pointer = self.path / f"seed-{dense.seed}" / f"round-{dense.round:02d}.json"
         content = {"run": dense.run.name, "seed": dense.seed, "sha256": dense.sha, "rows": dict(rows)}
-        with _locked(pointer.with_suffix(".lock")):
+        with locked(pointer.with_suffix(".lock")):
             if not pointer.is_file() or pointer.read_bytes() != sealed_json(content):
                 write_atomic(pointer, sealed_json(content))
 
@@ -244,7 +245,7 @@ class Cell:
             notice: called with one line when waiting begins.
         """
         waiting = f"waiting for {self.run.name} seed {self.seed} round {self.round}, which another process works on"
-        return _locked(self.path.with_suffix(".lock"), lambda: notice(waiting), self.path / "metrics")
+        return locked(self.path.with_suffix(".lock"), lambda: notice(waiting), self.path / "metrics")
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ class RewindPoint:
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the point while it is written."""
-        return _locked(self.path.with_suffix(".lock"))
+        return locked(self.path.with_suffix(".lock"))
 
     def commit(self, state: TrainState) -> None:
         """Keep a state: weights and momentum."""
@@ -285,28 +286,3 @@ class RewindPoint:
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CorruptStore(f"{path} is no stored state", REMEDY) from error
         return state.weights, state.momentum
-
-
-@contextmanager
-def _locked(path: Path, waiting: Callable[[], None] = lambda: None, inside: Path | None = None) -> Iterator[None]:
-    """Hold a lock file, and clear away what killed holders left half-written of what it guards.
-
-    Args:
-        path: the lock file; it guards what has its name, with another suffix or none.
-        waiting: called when another process holds it, before waiting for it.
-        inside: a folder that it guards too.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting()
-        lock.acquire()
-    try:
-        clear_litter(path.parent, path.stem)
-        if inside is not None:
-            clear_litter(inside)
-        yield
-    finally:
-        lock.release()

@@ -15,7 +15,6 @@ from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
 from ticketsearch.files import sha256
 from ticketsearch.seal import sealed_json, unsealed
-from ticketsearch.seal import sealed_json, unsealed
 
 
 @pytest.fixture(scope="module")
