@@ -109,16 +109,16 @@ def test_a_lost_metrics_file_is_measured_again(out: Path, finished: Path) -> Non
 
 
 def test_two_pruners_at_the_same_moment_share_one_dense_training(tmp_path: Path) -> None:
-    out, longer = tmp_path / "out", ("dataset.subset=1200", "recipe.epochs=12", "schedule.rounds=1")
+    out, longer = tmp_path / "out", ("dataset.subset=1200", "recipe.epochs=40", "schedule.rounds=1")
     children = [Child(tmp_path / name, "run", *small(f"pruner={name}", *longer, out=out)) for name in ("lth", "random")]
     wait_for(lambda: list(out.glob("*/seed-0/round-00.part")))
-    trainer, other = sorted(children, key=lambda child: "epoch" not in child.output())
+    trainer, other = sorted(children, key=lambda child: not epochs_in(child.output()))
     trainer.signal(signal.SIGSTOP)
     wait_for(lambda: "waiting for" in other.output())
     trainer.signal(signal.SIGCONT)
     assert [child.code() for child in children] == [0, 0]
     trained = [epochs_in(child.output()) for child in (trainer, other)]
-    assert [epoch for pruner, _, epoch in trained[0] if pruner == "dense"] == list(range(1, 13))
+    assert [epoch for pruner, _, epoch in trained[0] if pruner == "dense"] == list(range(1, 41))
     assert [epoch for pruner, _, epoch in trained[1] if pruner == "dense"] == []
     assert len(tickets(out)) == 3
 
