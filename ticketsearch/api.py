@@ -9,6 +9,7 @@ from ticketsearch import config as configuration
 from ticketsearch import runner
 from ticketsearch.build import build
 from ticketsearch.console import Display
+from ticketsearch.errors import UsageError
 from ticketsearch.store import Run
 from ticketsearch.ticket import Ticket
 
@@ -29,26 +30,32 @@ def run(overrides: Sequence[str] = (), display: Display | None = None) -> Path:
     return runner.run(configuration.compose(overrides), display or Display()).path
 
 
-def load(run: str | Path, seed: int = 0, round_: int = 0) -> tuple[nn.Module, Ticket]:
+def load(run: str | Path, seed: int = 0, round: int = 0) -> tuple[nn.Module, Ticket]:
     """A trained ticket from disk.
 
     Args:
         run: the run's folder.
         seed: of the cell.
-        round_: of the cell; 0 is the dense model, whichever run it belongs to.
+        round: of the cell; 0 is the dense model, whichever run it belongs to.
 
     Returns:
         The network with the trained weights, in evaluation mode on the CPU, and the ticket: its mask, the trained
         weights as `start`, and `rest`.
 
     Raises:
+        UsageError: there is no such round.
         CorruptStore: a file is missing or is not what its checksum says.
     """
     folder = Path(run)
     stored = Run(folder).config()
-    cell = Run(folder).cell(seed, round_)
-    if round_ == 0 and not cell.committed:
+    cell = Run(folder).cell(seed, round)
+    if round == 0 and not cell.committed:
         cell = Run(folder.parent / Run(folder).shared(seed)).cell(seed, 0)
+    if not cell.committed:
+        there = sorted(
+            f"seed {path.parent.name[5:]} round {int(path.name[6:])}" for path in folder.glob("seed-*/round-*/")
+        )
+        raise UsageError(f"{folder.name} has no round {round} of seed {seed}", f"there are: {', '.join(there)}")
     ticket = cell.ticket()
     dataset, model = (
         build({k: v for k, v in stored[part].items() if k != "name"}, part) for part in ("dataset", "model")

@@ -43,19 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         return _until_the_reader_leaves(arguments)
-    except TicketError as error:
+    except (Exception, KeyboardInterrupt) as error:  # what nobody foresaw is told in three lines too
         if debug:
             raise
-        return _report(error)
-    except OSError as error:
-        if debug:
-            raise
+        told = _told(error, arguments)
+        sys.stderr.write(f"{told}\n")
+        return told.exit_code
+
+
+def _told(error: BaseException, arguments: list[str]) -> TicketError:
+    """Any error as one that says what is wrong, what would be right, and the command to try."""
+    if isinstance(error, TicketError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted", "what was committed is kept; the same command continues")
+    if isinstance(error, OSError):
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        return _report(RunFailed(what, "what was committed is kept; the same command continues"))
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        return _report(Interrupted("interrupted", "what was committed is kept; the same command continues"))
+        return RunFailed(what, "what was committed is kept; the same command continues")
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"
+    return RunFailed(what, right, f"ticketsearch {' '.join(arguments)} --debug")
 
 
 def _until_the_reader_leaves(arguments: list[str]) -> int:
@@ -102,8 +109,3 @@ def _commands() -> dict[str, tuple[str, Callable[[list[str]], int]]]:
 
 def _show(text: str) -> None:
     sys.stdout.write(text.rstrip("\n") + "\n")
-
-
-def _report(error: TicketError) -> int:
-    sys.stderr.write(f"{error}\n")
-    return error.exit_code

@@ -78,6 +78,7 @@ class Config:
         names: group -> the name that was chosen in it.
         options: the keys at the top level.
         metrics: family -> metric.
+        overrides: what was typed.
         The others are the objects that the groups of their names chose.
     """
 
@@ -91,6 +92,7 @@ class Config:
     rest: "Zero"
     recipe: "Recipe"
     metrics: Mapping[str, "Metric"]
+    overrides: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> range:
@@ -118,15 +120,20 @@ class Config:
         result: dict[str, Any] = {}
         for part in PARTS:
             chosen, name = getattr(self, part), self.names[part]
-            content = difference(chosen)
+            content = difference(chosen) | self._another_class(part)
             if part in _ALWAYS or name != _DEFAULTS[part] or content or chosen.revision > 1:
                 result[part] = {"name": name, "revision": chosen.revision} | content
         options = {"order_seed": self.options.order_seed, "prunable": self.options.prunable}
         return result | {key: value for key, value in options.items() if value != getattr(Options, key)}
 
+    def _another_class(self, part: str) -> dict[str, str]:
+        """The class of a part, where it is not the one that the yaml of its name says."""
+        target = full(getattr(self, part))["_target_"]
+        return {} if target == load_node(part, self.names[part])["_target_"] else {"class": target}
+
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits: runs of different numbers have different ids, the same numbers the same id."""
+        """Eight hexadecimal digits of the identity: runs whose numbers may differ have different ids."""
         return digest(self.identity())[:8]
 
     @property
@@ -160,7 +167,9 @@ def difference(value: Any) -> dict[str, Any]:
 def _canonical(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         revision = getattr(value, "revision", 1)
-        return {"class": type(value).__name__, **difference(value), **({"revision": revision} if revision > 1 else {})}
+        own = type(value).__module__.startswith("ticketsearch.")
+        name = type(value).__name__ if own else f"{type(value).__module__}.{type(value).__qualname__}"
+        return {"class": name, **difference(value), **({"revision": revision} if revision > 1 else {})}
     if isinstance(value, Enum):
         return value.value
     return [_canonical(item) for item in value] if isinstance(value, tuple) else value
@@ -211,6 +220,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     Raises:
         UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
     """
+    typed = tuple(overrides)
     keys = [_parsed(text).key_or_group for text in overrides]
     for key in keys:
         if keys.count(key) > 1:
@@ -227,7 +237,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     if chosen:
         kept = [text for text in overrides if text.partition("=")[0] not in chosen]
         names, node = _compose(kept + [f"{group}={name}" for group, name in chosen.items()])
-    return _config(names, node)
+    return replace(_config(names, node), overrides=typed)
 
 
 def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
@@ -257,8 +267,12 @@ def _checked(text: str) -> str:
             "one command is one run; a list is written [a,b]",
             f"ticketsearch run '{key}=[{value}]'",
         )
-    if override.is_delete() or not (conf_dir() / key).is_dir():
-        return text if override.is_delete() else "++" + str(override.input_line).lstrip("+")
+    if override.is_delete():
+        raise UsageError(
+            f"cannot leave out {key}", "everything has a default; choose another value", "ticketsearch run --help"
+        )
+    if not (conf_dir() / key).is_dir():
+        return "++" + str(override.input_line).lstrip("+")
     chosen = override.value()
     several = isinstance(chosen, list) and key == "metrics"
     allowed = families() if several else choices(key)

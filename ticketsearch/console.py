@@ -37,8 +37,8 @@ class Display:
     def epoch(self, cell: Cell, record: Mapping[str, float], epochs: int) -> None:
         """An epoch of a cell is trained."""
 
-    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
-        """A cell is trained and evaluated; `rows` are those measured now, none if it was complete before."""
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]], trained: bool) -> None:
+        """A cell is complete: `rows` are those measured now, and `trained` whether it was trained now."""
 
     def close(self, line: str) -> None:
         """The search is done: where its results are."""
@@ -63,9 +63,9 @@ class PlainDisplay(Display):
             f"{_where(cell)} {progress}: loss {record['loss']:.4f}, train {record['accuracy']:.2%}{val}", markup=False
         )
 
-    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            console.print(f"{_where(cell)} done: {_summary(rows)}", markup=False)
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]], trained: bool) -> None:
+        if rows or trained:
+            console.print(f"{_where(cell)} done: {_summary(rows) if rows else 'trained'}", markup=False)
         else:
             self._complete += 1
 
@@ -99,14 +99,14 @@ class LiveDisplay(PlainDisplay):
         now = f"epoch {record['epoch']:.0f}/{epochs}, loss {record['loss']:.4f}"
         self._status = f"{_where(cell)} [{bar}] {now}{self._remaining(share)}"
 
-    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not rows:
+    def cell(self, cell: Cell, rows: Sequence[Mapping[str, Any]], trained: bool) -> None:
+        if not rows and not trained:
             self._complete += 1
             return
-        self._trained += 1
+        self._trained += trained
         found = _figures(rows)
         names = ("accuracy", "nll", "ece")
-        sparsity = f"{rows[0]['sparsity']:.2%}"
+        sparsity = f"{rows[0]['sparsity']:.2%}" if rows else ""
         self._rows.append(
             (cell.run.name, str(cell.seed), str(cell.round), sparsity, *(found.get(name, "") for name in names))
         )

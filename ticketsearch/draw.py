@@ -1,8 +1,10 @@
 """Drawing a ticket: look at the source, score, keep exactly as many weights as the schedule says, rewind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from ticketsearch.errors import RunFailed
 from ticketsearch.experiment import Experiment
@@ -53,8 +55,9 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     given = isinstance(drawn, Ticket)
     begins = {"artefact": "start.safetensors"} if given else dict(config.rewind.origin(experiment.per_epoch))
     about = {"kept": ticket.mask.kept, "total": ticket.mask.total, "source": origin, "start": begins}
-    snapshots = kept_steps(experiment, config.rewind.step(experiment.per_epoch)) if cell.round == 0 else frozenset()
-    checkpoint = CellCheckpoint(experiment, cell, {"run": experiment.run.name, "source": origin})
+    snapshots = kept_steps(experiment) if cell.round == 0 else frozenset()
+    belongs = {"run": experiment.run.name, "source": origin, "threads": torch.get_num_threads()}
+    checkpoint = CellCheckpoint(experiment, cell, belongs | {"device": experiment.device.type})
     assignment = Assignment(
         ticket, cell.seed, config.order_seed(cell.seed), checkpoint, start, config.pruner.epochs, snapshots
     )
@@ -81,13 +84,15 @@ def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[Vie
         seen = stored if parent.round else Ticket(ones, stored.start)
         origin = {"run": parent.run.name, "seed": cell.seed, "round": parent.round, "sha256": parent.sha}
     experiment.model.load_state_dict(dict(seen.start))
+    experiment.model.eval().zero_grad(set_to_none=True)  # the same view whatever this process did before
     return View(experiment.model, seen.start, seen.mask, seen.rest, experiment.layers), origin
 
 
 def _rewound(experiment: Experiment, at: View, drawn: Mask | Ticket, points: RewindPoints) -> tuple[Ticket, Start]:
     config = experiment.config
     if isinstance(drawn, Ticket):
-        return drawn, Start()
+        given = {name: tensor.detach().cpu().contiguous() for name, tensor in drawn.start.items()}
+        return replace(drawn, start=given), Start()
     weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
     return Ticket(drawn, weights, config.rest.apply(drawn, weights)), start
 

@@ -34,6 +34,7 @@ class Experiment:
         macs: multiply-adds of one image's forward pass through the dense model.
         per_epoch: updates an epoch.
         display: told of what happens.
+        kept_step: of a dense model: the step that a search wants to rewind to; 0: none but those that are always kept.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class Experiment:
     macs: int
     per_epoch: int
     display: Display
+    kept_step: int = 0
 
     @classmethod
     def open(cls, config: Config, display: Display) -> "Experiment":
@@ -75,7 +77,8 @@ class Experiment:
         config = self.config.dense
         if config.run_name == self.config.run_name:
             return self
-        return replace(self, config=config, run=Run.open(config), layers=prunable_layers(self.model))
+        step = self.config.rewind.step(self.per_epoch)
+        return replace(self, config=config, run=Run.open(config), layers=prunable_layers(self.model), kept_step=step)
 
     @property
     def device(self) -> torch.device:
@@ -83,14 +86,18 @@ class Experiment:
         return self.data.train.labels.device
 
     def begin(self) -> None:
-        """Set the threads and note the command in the run. A run goes on with the number of threads that it began with,
-        since that number decides the last bits of every sum.
-        """
+        """Set the threads and note the command in the run."""
+        threads = self.set_threads()
+        command = ["ticketsearch", "run", *self.config.overrides]
+        self.run.note(provenance.invocation(command, self.device, threads))
+
+    def set_threads(self) -> int:
+        """Set the number of threads: a run keeps the one it began with, since it decides the last bits of sums."""
         asked = self.config.options.threads or self.run.first_invocation().get("threads")
         threads = choose_threads(asked, self.macs * self.config.recipe.batch_size)
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
-        self.run.note(provenance.invocation(self.device, threads))
+        return threads
 
     def train(self, jobs: Sequence[Assignment]) -> Iterator[Trained]:
         """Train assignments that do not depend on each other; each is handed over as soon as it is done.

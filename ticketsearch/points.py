@@ -20,7 +20,7 @@ class RewindPoints:
     """The past of the dense model of one seed."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
-        self._dense, self._seed = experiment.dense, seed
+        self._experiment, self._dense, self._seed = experiment, experiment.dense, seed
         self._known: dict[int, tuple[Weights, dict[str, Tensor]]] = {}
 
     def at(self, step: int) -> tuple[Weights, dict[str, Tensor]]:
@@ -52,7 +52,9 @@ class RewindPoints:
         ticket = Ticket(Mask.ones(self._dense.layers), self.at(0)[0])
         order_seed = self._dense.config.order_seed(self._seed)
         job = Assignment(ticket, self._seed, order_seed, keep, snapshots=frozenset({step}), stop=step)
+        self._dense.set_threads()
         list(self._dense.train([job]))
+        self._experiment.set_threads()
 
     def _initial(self, purpose: str) -> TrainState:
         config = self._dense.config
@@ -100,7 +102,7 @@ class CellCheckpoint(KeepPoints):
         self._display.epoch(self._cell, record, epochs)
 
 
-def kept_steps(experiment: Experiment, asked: int) -> frozenset[int]:
+def kept_steps(dense: Experiment) -> frozenset[int]:
     """The updates after which a dense training keeps its state."""
-    steps = {epoch * experiment.per_epoch for epoch in KEPT_EPOCHS} | set(KEPT_STEPS) | {asked}
-    return frozenset(step for step in steps if 0 < step < experiment.config.recipe.epochs * experiment.per_epoch)
+    steps = {epoch * dense.per_epoch for epoch in KEPT_EPOCHS} | set(KEPT_STEPS) | {dense.kept_step}
+    return frozenset(step for step in steps if 0 < step < dense.config.recipe.epochs * dense.per_epoch)

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 import time
 from importlib.metadata import version
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import torch
 
 
-def invocation(device: torch.device, threads: int) -> dict[str, Any]:
+def invocation(command: list[str], device: torch.device, threads: int) -> dict[str, Any]:
     """One line of `invocations.jsonl`."""
     return {
-        "command": ["ticketsearch", *sys.argv[1:]],
+        "command": command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "ticketsearch": version("ticketsearch"),
         "torch": torch.__version__,

@@ -41,8 +41,9 @@ def advance(search: Experiment) -> None:
             drawn = [draw(search, cell) for cell in wave if not cell.committed]
             for ticket, trained in zip(drawn, search.train([t.assignment for t in drawn]), strict=True):
                 commit(search, ticket, trained)
+            trained_now = [ticket.cell for ticket in drawn]
             for cell in wave:
-                search.display.cell(cell, evaluate(search, cell))
+                search.display.cell(cell, evaluate(search, cell), cell in trained_now)
 
 
 def waves(cells: Sequence[Cell], source: Source, size: int = 1) -> Iterator[list[Cell]]:

@@ -36,6 +36,7 @@ def _estimate(search: Experiment) -> str:
     dense = search.dense.run.cell(search.config.seeds[0], 0)
     if not todo:
         return "everything is trained"
+    tickets = f"{_plural(todo, 'ticket')} to train"
     if not dense.committed:
-        return f"{todo} to train"
-    return f"{todo} to train, about {duration(todo * search.config.pruner.epochs * dense.manifest['seconds'])}"
+        return tickets
+    return f"{tickets}, about {duration(todo * search.config.pruner.epochs * dense.manifest['seconds'])}"

@@ -66,7 +66,7 @@ def prunable_layers(model: nn.Module, prunable: Prunable = "default") -> dict[st
 
 
 class Mask(Mapping[str, Tensor]):
-    """Layer name -> bool tensor of the weight's shape, True where the weight is alive.
+    """Layer name -> bool tensor of the weight's shape on the CPU, True where the weight is alive.
 
     Immutable: its tensors are its own, and nobody writes into them. `kept`, `total` and `sparsity` count prunable
     weights only and are exact.
@@ -130,10 +130,6 @@ class Mask(Mapping[str, Tensor]):
         """The number of weights in which two masks of the same layers differ."""
         return sum(int((alive ^ other[name]).sum()) for name, alive in self.items())
 
-    def to(self, device: torch.device) -> "Mask":
-        """The same mask on another device."""
-        return Mask({name: alive.to(device) for name, alive in self.items()})
-
     def flat(self) -> Tensor:
         """All layers in one bool vector, in the order of the layers."""
         return torch.cat([alive.flatten() for alive in self.values()])
@@ -186,7 +182,7 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
     Ties go to the earlier (layer, index). Scores of dead weights are not looked at.
 
     Args:
-        scores: by layer, of the mask's shapes; higher = keep.
+        scores: by layer, of the mask's shapes, on any device; higher = keep.
         mask: the weights to choose among.
         keep: how many in all, ranked across layers; or how many of each layer.
 
@@ -194,6 +190,7 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
         ValueError: a score is NaN (the layer is named), a layer has no scores or no number to keep, or more are to be
             kept than are alive.
     """
+    scores = {name: score.detach().cpu() for name, score in scores.items()}  # masks live on the CPU
     for name, alive in mask.items():
         if name not in scores or scores[name].shape != alive.shape:
             raise ValueError(f"no scores of shape {tuple(alive.shape)} for {name}")

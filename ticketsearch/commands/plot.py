@@ -17,8 +17,8 @@ keys of curves:        metrics tolerance band split
 
 examples:
   ticketsearch plot
-  ticketsearch plot metrics=[accuracy,ece,nll] pruner=[lth,random]
-  ticketsearch plot dataset=digits formats=[pdf,svg] to=paper/figures
+  ticketsearch plot 'metrics=[accuracy,ece,nll]' 'pruner=[lth,random]'
+  ticketsearch plot dataset=digits 'formats=[pdf,svg]' to=paper/figures
 """
 
 

@@ -68,8 +68,8 @@ def _parse(arguments: list[str]) -> tuple[str, Path | None]:
 
 
 def _table(rows: "pd.DataFrame") -> "pd.DataFrame":
-    main_rows = rows[
-        (rows.split == "test") & (rows.variant == "") & (rows.weights == "last") & rows.metric.isin(_SHOWN)
-    ]
-    table = main_rows.pivot_table("value", ["run", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
+    from ticketsearch.analysis.seeds import measured
+
+    shown = measured(rows[(rows.split == "test") & (rows.variant == "") & rows.metric.isin(_SHOWN)])
+    table = shown.pivot_table("value", ["run", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
     return table.reindex(columns=[name for name in _SHOWN if name in table]).round(4)

@@ -9,7 +9,8 @@ and more rounds or seeds extend a run.
 usage: ticketsearch run [key=value ...] [--cfg job] [--debug]
 
 groups:   dataset model pruner schedule rewind rest recipe metrics experiment   (choices: the files of conf/GROUP)
-keys:     seed replicates order_seed prunable device precision threads out   (meaning: conf/config.yaml)
+keys:     seed replicates order_seed prunable device precision engine threads out extensions
+          (meaning: conf/config.yaml)
 settings: schedule.rounds schedule.rate recipe.epochs recipe.batch_size recipe.lr dataset.root dataset.subset ...
 
 examples:

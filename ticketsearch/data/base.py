@@ -56,7 +56,7 @@ class Dataset(ABC):
     Subclasses define the class attributes and `read`; everything else is here once.
 
     Attributes:
-        root: the folder that holds the dataset; None: `$TICKETSEARCH_DATA`, else the user's cache folder.
+        root: the folder that holds the dataset; one that comes with a package, such as `digits`, needs none.
         validation: how many training images, the last of them, are kept apart for validation.
         subset: how many of the remaining training images are used, the first of them; None: all.
         pad: random crops from the image padded with this many zero pixels on each side; 0: no crops.

@@ -16,7 +16,7 @@ class Value:
     """One measurement.
 
     Attributes:
-        name: of the metric, as in DESIGN's list of names: `accuracy`, `nll`, ...
+        name: of the metric: `accuracy`, `nll`, ... (`docs/rows.md` lists them)
         value: raw; accuracies and errors are fractions in [0, 1].
         better: +1 if higher is better, -1 if lower is, None if neither.
         unit: "" for pure numbers.

@@ -34,8 +34,6 @@ class Pruner:
     """
 
     revision: ClassVar[int] = 1
-    rounds_at_most: ClassVar[int | None] = None
-    """The last round it draws, whatever the schedule; None: the schedule's."""
     exact: ClassVar[bool] = True
     """Whether each ticket keeps exactly what the schedule says."""
 
@@ -48,7 +46,7 @@ class Pruner:
         """The rounds that it draws when the schedule ends at `last`. Round 0, the dense model, is drawn by `dense`
         alone.
         """
-        return range(1, 1 + (last if self.rounds_at_most is None else min(last, self.rounds_at_most)))
+        return range(1, last + 1)
 
     def draw(self, at: View, keep: int, ctx: Context) -> Mask | Ticket:
         """The mask of one round: the `keep` highest scores within `at.mask` and the scope.

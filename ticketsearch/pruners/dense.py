@@ -1,7 +1,6 @@
 """The dense model: round 0 of every run, made once for all pruners of the same dataset, model, recipe and seed."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ticketsearch.pruners.base import Pruner, Source
 from ticketsearch.pruners.scores import Magnitude
@@ -12,8 +11,6 @@ from ticketsearch.ticket import Mask
 @dataclass(frozen=True)
 class Dense(Pruner):
     """Draws round 0 only, with everything alive, whatever the schedule says."""
-
-    rounds_at_most: ClassVar[int | None] = 0
 
     score: Score = Magnitude()
     source: Source = Source.INIT

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ticketsearch.pruners.view import View
+from ticketsearch.pruners.view import Scope, View
 
 
 @dataclass(frozen=True)
-class Global:
+class Global(Scope):
     """All layers compete with one another (open_lth, Renda et al. 2020, Chen et al. 2022)."""
 
     def __call__(self, at: View, keep: int) -> int:
@@ -15,7 +15,7 @@ class Global:
 
 
 @dataclass(frozen=True)
-class Layerwise:
+class Layerwise(Scope):
     """Every layer keeps the same fraction of what is alive in it; the largest remainders get the weights left over."""
 
     def __call__(self, at: View, keep: int) -> Mapping[str, int]:

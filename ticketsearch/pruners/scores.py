@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ticketsearch.pruners.view import Context, View
+from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Scores
 
 
 @dataclass(frozen=True)
-class Magnitude:
+class Magnitude(Score):
     """|w| (Han et al. 2015; `large_final` of Zhou et al. 2019 when the view is a trained model)."""
 
     def __call__(self, at: View, ctx: Context) -> Scores:
@@ -17,7 +17,7 @@ class Magnitude:
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Score):
     """Uniform on [0, 1), one draw per seed: the same in every round, so that masks are nested.
 
     Ranked across layers this gives every layer the same density in expectation (`RandomUnstructured` over all layers,

@@ -1,8 +1,8 @@
 """What a pruner may look at when it draws, and what its score and its scope are."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -47,15 +47,17 @@ class Context:
         return seeding.generator(self.seed, f"pruner/{purpose}")
 
 
-@runtime_checkable
-class Score(Protocol):
+class Score(ABC):
     """Ranks weights: one number for each, higher = keep. Pure."""
 
-    def __call__(self, at: View, ctx: Context) -> Scores: ...
+    @abstractmethod
+    def __call__(self, at: View, ctx: Context) -> Scores:
+        """The scores of every prunable weight, by layer."""
 
 
-@runtime_checkable
-class Scope(Protocol):
+class Scope(ABC):
     """Where `keep` survivors may be: a number for all layers together, or one for each, never more than are alive."""
 
-    def __call__(self, at: View, keep: int) -> int | Mapping[str, int]: ...
+    @abstractmethod
+    def __call__(self, at: View, keep: int) -> int | Mapping[str, int]:
+        """How many may survive, in all or by layer."""

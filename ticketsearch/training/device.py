@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
         UsageError: there is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     right = "choose auto, cpu, or a GPU such as cuda:0"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise UsageError(f"no device {name!r}", right, "ticketsearch run device=cpu")
@@ -29,6 +29,9 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"no device {name!r} here: {reason}", right, "ticketsearch run device=cpu") from error
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
+        torch.backends.cudnn.deterministic = True
     return device
 
 
