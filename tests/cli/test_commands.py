@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_the_examples_of_the_help_are_accepted(command: str, tmp_path: Path, cap
     examples = re.findall(r"^  ticketsearch (\S+(?: \S+)*)", capsys.readouterr().out.partition("examples:")[2], re.M)
     assert len(examples) >= 3
     for example in examples:
-        words = example.split()
+        words = shlex.split(example)
         if command == "run":
             assert main([*words, *([] if "--cfg" in words else ["--cfg", "job"])]) == 0, example
         else:

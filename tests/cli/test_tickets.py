@@ -218,3 +218,11 @@ def test_the_points_that_a_dense_training_keeps(tmp_path: Path) -> None:
     run_here(tmp_path / "out", "pruner=dense", "recipe.epochs=5")
     kept = {path.name for path in (tmp_path / "out").glob("*/seed-0/rewind-*") if path.is_dir()}
     assert kept == {"rewind-0", "rewind-1", "rewind-2", "rewind-3"}
+
+
+def test_the_step_that_is_asked_for_is_kept_by_the_dense_training_itself(tmp_path: Path) -> None:
+    """Training it once more would come to the same bits, later."""
+    run_here(tmp_path / "out", "rewind=step", "rewind.at=3it", "recipe.batch_size=32", "schedule.rounds=1")
+    dense = folder(tmp_path / "out", "dense") / "seed-0"
+    kept, whole = (dense / name / "manifest.json" for name in ("rewind-3", "round-00"))
+    assert kept.stat().st_mtime_ns < whole.stat().st_mtime_ns

@@ -6,6 +6,8 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -207,3 +209,10 @@ def test_the_round_in_progress_of_another_ticket_is_not_continued(tmp_path: Path
     cell.save_part(state, {"source": "one"})
     assert cell.load_part({"source": "another"}) is None
     assert cell.load_part({"source": "one"}).progress == state.progress
+
+
+@pytest.mark.slow
+def test_a_finished_command_ends_well_every_time(tmp_path: Path) -> None:
+    """Threads that outlive the interpreter were seen to abort one process in ten."""
+    words = [sys.executable, "-m", "ticketsearch", *command(tmp_path / "out", *ONE_ROUND)]
+    assert {subprocess.run(words, capture_output=True).returncode for _ in range(20)} == {0}

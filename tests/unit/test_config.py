@@ -237,3 +237,8 @@ def test_composing_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     compose(["out=results", "pruner=omp"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_class_under_the_same_name_is_another_run() -> None:
+    ids = [compose(extra).id for extra in ([], ["schedule._target_=ticketsearch.schedule.OneShot"])]
+    assert ids[0] != ids[1]
