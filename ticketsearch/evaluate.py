@@ -29,7 +29,8 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     """
     done = cell.measured()
     missing = {family: m for family, m in experiment.config.metrics.items() if (family, settings(m)) not in done}
-    if not missing and not _lacks_logits(experiment, cell):
+    lacking = _lacks_logits(experiment, cell)
+    if not missing and not lacking:
         return []
     ticket = cell.ticket()
     model = experiment.model
@@ -37,7 +38,7 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
     ctx = EvalContext(mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split))
-    if _lacks_logits(experiment, cell):
+    if lacking:
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():

@@ -1,6 +1,5 @@
 """Files that are whole or absent: atomic writes, checksums, and tensors as safetensors."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,18 +12,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ticketsearch.errors import CorruptStore
-from ticketsearch.seal import REMEDY, sealed_json
+from ticketsearch.seal import sealed_json, sha256
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Progress, TrainState
 
 FORMAT = 1
 """Raised when a stored file changes its meaning."""
-
-
-def sha256(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -89,25 +82,6 @@ def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, An
     finally:
         shutil.rmtree(building, ignore_errors=True)
     sync_folder(path.parent)
-
-
-def verified(path: Path, sha: str) -> bytes:
-    """The content of a file.
-
-    Args:
-        path: the file.
-        sha: its SHA-256, or the beginning of it.
-
-    Raises:
-        CorruptStore: it is missing or is not what its checksum says.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
-    if not sha256(content).startswith(sha):
-        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
-    return content
 
 
 def encode_ticket(weights: Weights, mask: Mask, rest: Weights | None) -> bytes:

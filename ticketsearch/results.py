@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ticketsearch.errors import CorruptStore, UsageError
-from ticketsearch.seal import REMEDY, unsealed
+from ticketsearch.errors import UsageError
+from ticketsearch.seal import unsealed, verified
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
 SCHEMA = pa.schema(
@@ -56,13 +56,7 @@ def read_rows(path: Path, sha: str) -> pa.Table:
     Raises:
         CorruptStore: the file is missing or is not what its checksum says.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
-    if not hashlib.sha256(content).hexdigest().startswith(sha):
-        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
-    return _table(content).cast(SCHEMA)
+    return _table(verified(path, sha)).cast(SCHEMA)
 
 
 def _table(content: bytes) -> pa.Table:

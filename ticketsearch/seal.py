@@ -13,6 +13,30 @@ from ticketsearch.errors import CorruptStore
 REMEDY = "restore it, or remove its folder to have it made again"
 
 
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def verified(path: Path, sha: str) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file.
+        sha: its SHA-256, or the beginning of it.
+
+    Raises:
+        CorruptStore: it is missing or is not what its checksum says.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
+    if not sha256(content).startswith(sha):
+        raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
+    return content
+
+
 def digest(content: object) -> str:
     """SHA-256 of JSON with sorted keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -27,13 +27,11 @@ from ticketsearch.files import (
     decode_state,
     decode_ticket,
     encode_state,
-    sha256,
-    verified,
     write_atomic,
 )
 from ticketsearch.lock import locked
 from ticketsearch.results import encode_rows, read_rows, row_files
-from ticketsearch.seal import REMEDY, sealed_json, sealed_yaml, unsealed
+from ticketsearch.seal import REMEDY, sealed_json, sealed_yaml, sha256, unsealed, verified
 from ticketsearch.ticket import Ticket, Weights
 from ticketsearch.training.state import TrainState
 

@@ -13,8 +13,7 @@ from commands import Child, folder, identities, run_here, same_runs, small, tick
 import ticketsearch
 from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
-from ticketsearch.files import sha256
-from ticketsearch.seal import sealed_json, unsealed
+from ticketsearch.seal import sealed_json, sha256, unsealed
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from commands import rows, run_here, sha_of, tickets
 
 import ticketsearch
 from ticketsearch.errors import TicketError
-from ticketsearch.files import decode_ticket, encode_ticket, sha256, write_atomic
+from ticketsearch.files import decode_ticket, encode_ticket, write_atomic
+from ticketsearch.seal import sha256
 from ticketsearch.store import Cell
 from ticketsearch.ticket import Mask
 
