@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ticketsearch import config as configuration
 from ticketsearch import runner
 from ticketsearch.build import build
+from ticketsearch.compose import compose
 from ticketsearch.console import Display
 from ticketsearch.errors import UsageError
 from ticketsearch.store import Run
@@ -27,7 +27,7 @@ def run(overrides: Sequence[str] = (), display: Display | None = None) -> Path:
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
-    return runner.run(configuration.compose(overrides), display or Display()).path
+    return runner.run(compose(overrides), display or Display()).path
 
 
 def load(run: str | Path, seed: int = 0, round: int = 0) -> tuple[nn.Module, Ticket]:

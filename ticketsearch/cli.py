@@ -15,7 +15,10 @@ usage: ticketsearch COMMAND [key=value ...]
 commands:
   run       draw, train and evaluate a ticket per round; the same command resumes
   plot      draw the figures from the rows
+  evaluate  add metrics to tickets that are trained
   results   collect the rows of every run; print or save them
+  status    which rounds are done, in progress, held, broken
+  verify    read every stored byte and compare it with its checksum
 
 examples:
   ticketsearch run pruner=lth model=resnet20
@@ -25,8 +28,8 @@ examples:
 
 `ticketsearch COMMAND --help` says what each takes; `--debug` shows the traceback of an error.
 
-exit codes: 0 done, 2 wrong usage (nothing was created), 3 data missing, 4 the run failed (what was committed is kept),
-  6 stored files are corrupt, 75 interrupted (the same command continues)
+exit codes: 0 done, 2 wrong usage (nothing was created), 3 data missing or changed, 4 the run failed (what was
+  committed is kept), 6 stored files are corrupt, 75 interrupted (the same command continues)
 """
 
 
@@ -102,9 +105,10 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _commands() -> dict[str, tuple[str, Callable[[list[str]], int]]]:
-    from ticketsearch.commands import plot, results, run
+    from ticketsearch.commands import evaluate, plot, results, run, status, verify
 
-    return {module.__name__.rpartition(".")[2]: (module.HELP, module.main) for module in (run, plot, results)}
+    modules = (run, plot, evaluate, results, status, verify)
+    return {module.__name__.rpartition(".")[2]: (module.HELP, module.main) for module in modules}
 
 
 def _show(text: str) -> None:

@@ -1,10 +1,12 @@
 """Committing a trained ticket: what must hold of it is checked, then its files appear together."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ticketsearch.cell import Cell
 from ticketsearch.draw import Drawn
 from ticketsearch.errors import RunFailed
 from ticketsearch.evaluate import row
@@ -32,7 +34,8 @@ def commit(experiment: Experiment, drawn: Drawn, trained: Trained) -> None:
     }
     if drawn.given:
         files["start.safetensors"] = encode_ticket(ticket.start, ticket.mask, ticket.rest)
-    drawn.cell.commit(files, {**drawn.about, "threads": torch.get_num_threads(), "seconds": trained.progress.seconds})
+    about = {"threads": torch.get_num_threads(), "seconds": trained.progress.seconds, "made": trained.progress.made}
+    drawn.cell.commit(files, {**drawn.about, **about})
 
 
 def check_mask_held(ticket: Ticket, weights: dict[str, Tensor]) -> None:
@@ -68,11 +71,12 @@ def _at_best(experiment: Experiment, trained: Trained) -> list[Value]:
     return values
 
 
-def share_dense(search: Experiment) -> None:
-    """Let the dense cells be round 0 of a run, with that run's names and number of prunable weights in its rows."""
-    config = search.config
-    total = sum(layer.weights for layer in search.layers.values())
-    rows = {"run": search.run.name, "label": config.names["pruner"], "kept": total, "prunable": config.options.prunable}
-    rows |= {part: config.names[part] for part in ("pruner", "schedule", "rewind")}
-    for seed in config.seeds:
-        search.run.share(search.dense.run.cell(seed, 0), rows)
+def share_dense(stages: Sequence[Experiment], dense: Experiment, cell: Cell) -> None:
+    """Let a dense cell be round 0 of every run that starts from it, with that run's names in its rows."""
+    for stage in stages:
+        config = stage.config
+        if stage is not dense and config.dense.run_name == dense.run.name:
+            total = sum(layer.weights for layer in stage.layers.values())
+            rows = {"run": stage.run.name, "label": config.label, "kept": total, "prunable": config.options.prunable}
+            rows |= {part: config.names[part] for part in ("pruner", "schedule", "rewind")}
+            stage.run.share(cell, rows, stage.display.notice)

@@ -1,28 +1,18 @@
-"""From what was typed to typed objects: composition, the strict check, and the id. Imports no torch itself.
+"""One checked configuration: typed objects, what belongs to its identity, and the id. Imports no torch itself."""
 
-Hydra composes yaml; this module alone decides what is accepted. Every override of a value reaches Hydra as
-`++key=value`, so that Hydra refuses none, and the strict check against the dataclasses refuses each that they do not
-have.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import hydra
 from annotated_types import Ge, Le
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ticketsearch.build import build, closest
-from ticketsearch.errors import UsageError
-from ticketsearch.seal import digest
+from ticketsearch.build import build
+from ticketsearch.conf import load_node
+from ticketsearch.errors import CorruptStore
+from ticketsearch.seal import REMEDY, digest, unsealed
 
 if TYPE_CHECKING:
     from ticketsearch.data.base import Dataset
@@ -44,8 +34,7 @@ PARTS = {
     "recipe": "ticketsearch.training.recipe.Recipe",
 }
 """The groups whose choice is one object each, and the class that it is an instance of; checked in this order."""
-_PATHS = ("out", "dataset.root")
-_METRIC = "ticketsearch.metrics.base.Metric"
+METRIC = "ticketsearch.metrics.base.Metric"
 _ALWAYS = ("dataset", "model", "pruner", "recipe")
 _DEFAULTS = {"schedule": "geometric", "rewind": "init", "rest": "zero"}
 
@@ -61,7 +50,7 @@ class Options:
     replicates: Annotated[int, Ge(1), Le(10_000)] = 1
     order_seed: Seed | None = None
     prunable: Literal["default", "conv", "all"] = "default"
-    controls: Literal[False] = False
+    controls: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     engine: Literal["auto", "eager"] = "auto"
@@ -79,6 +68,8 @@ class Config:
         options: the keys at the top level.
         metrics: family -> metric.
         overrides: what was typed.
+        twin: the configuration that this one borrows tickets from; None unless its pruner looks at a twin.
+        controls: the control runs that were asked for with it.
         The others are the objects that the groups of their names chose.
     """
 
@@ -93,6 +84,8 @@ class Config:
     recipe: "Recipe"
     metrics: Mapping[str, "Metric"]
     overrides: tuple[str, ...] = ()
+    twin: "Config | None" = None
+    controls: "tuple[Config, ...]" = ()
 
     @property
     def seeds(self) -> range:
@@ -101,19 +94,25 @@ class Config:
 
     @property
     def rounds(self) -> range:
-        """The rounds that the pruner draws."""
-        return self.pruner.rounds(self.schedule.last)
+        """The rounds that the pruner draws: those of its twin, if it has one."""
+        return self.twin.rounds if self.twin else self.pruner.rounds(self.schedule.last)
+
+    @property
+    def label(self) -> str:
+        """What figures call it."""
+        return self.pruner.label(self.names["pruner"])
 
     def order_seed(self, seed: int) -> int:
         """The seed of data order and augmentation."""
-        return seed if self.options.order_seed is None else self.options.order_seed
+        return self.pruner.order_seed(seed if self.options.order_seed is None else self.options.order_seed)
 
     @cached_property
     def dense(self) -> "Config":
         """The configuration of the dense model that this one starts from: everything about pruning at its default."""
         names = dict(self.names) | {"pruner": "dense"} | _DEFAULTS
         parts = {part: _load(part, names[part]) for part in ("pruner", *_DEFAULTS)}
-        return replace(self, names=names, options=replace(self.options, prunable="default"), **parts)
+        options = replace(self.options, prunable="default")
+        return replace(self, names=names, options=options, twin=None, controls=(), **parts)
 
     def identity(self) -> dict[str, Any]:
         """What the id is made of: names, revisions, and identity fields that differ from their dataclass defaults."""
@@ -124,7 +123,8 @@ class Config:
             if part in _ALWAYS or name != _DEFAULTS[part] or content or chosen.revision > 1:
                 result[part] = {"name": name, "revision": chosen.revision} | content
         options = {"order_seed": self.options.order_seed, "prunable": self.options.prunable}
-        return result | {key: value for key, value in options.items() if value != getattr(Options, key)}
+        twin = {"twin": self.twin.id} if self.twin else {}
+        return result | twin | {key: value for key, value in options.items() if value != getattr(Options, key)}
 
     def _another_class(self, part: str) -> dict[str, str]:
         """The class of a part, where it is not the one that the yaml of its name says."""
@@ -151,7 +151,31 @@ class Config:
         """What `config.yaml` of a run holds: the identity, and the parts in full, so that they can be built again."""
         parts = {part: {"name": self.names[part]} | full(getattr(self, part)) for part in PARTS}
         options = {"order_seed": self.options.order_seed, "prunable": self.options.prunable}
-        return {"id": self.id, "identity": self.identity(), **parts, **options}
+        twin = {"twin": self.twin.run_name} if self.twin else {}
+        return {"id": self.id, "identity": self.identity(), **parts, **options, **twin}
+
+    @classmethod
+    def restored(cls, run: Path, options: Options, metrics: "Mapping[str, Metric]") -> "Config":
+        """The configuration of a stored run, from its `config.yaml`: data, built within the fence.
+
+        Args:
+            run: the run's folder.
+            options: what does not belong to the identity is taken from here.
+            metrics: family -> metric.
+
+        Raises:
+            CorruptStore: the file cannot be read.
+            UsageError: it names a class outside the fence, or one that is no more.
+        """
+        stored = unsealed(run / "config.yaml")
+        try:
+            names = {part: str(stored[part].pop("name")) for part in PARTS}
+            parts = {part: build(stored[part], part, options.extensions, base) for part, base in PARTS.items()}
+            options = replace(options, order_seed=stored["order_seed"], prunable=stored["prunable"])
+            twin = cls.restored(run.parent / Path(stored["twin"]).name, options, metrics) if "twin" in stored else None
+        except (KeyError, AttributeError, TypeError) as error:
+            raise CorruptStore(f"{run / 'config.yaml'} is no stored configuration", REMEDY) from error
+        return cls(names, options, metrics=metrics, twin=twin, **parts)
 
 
 def difference(value: Any) -> dict[str, Any]:
@@ -185,125 +209,5 @@ def full(value: Any, identity_only: bool = True) -> dict[str, Any]:
     return node
 
 
-def conf_dir() -> Path:
-    """The folder of yamls: inside the package in a wheel, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "conf", here.parent / "conf") if (folder / "config.yaml").is_file())
-
-
-def choices(group: str) -> list[str]:
-    """The names that can be chosen in a group."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def families() -> list[str]:
-    """Every metric family: the yamls of `conf/metrics` that define the key of their own name."""
-    named = {name: OmegaConf.load(conf_dir() / "metrics" / f"{name}.yaml") for name in choices("metrics")}
-    return [name for name, node in named.items() if node and name in node]
-
-
-def load_node(group: str, name: str) -> dict[str, Any]:
-    """One yaml of a group as a dictionary."""
-    return dict(OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{name}.yaml")))  # type: ignore[arg-type]
-
-
 def _load(group: str, name: str) -> Any:
     return build(load_node(group, name), group, (), PARTS[group])
-
-
-def compose(overrides: Sequence[str] = ()) -> Config:
-    """Compose and check a configuration; nothing is created by it.
-
-    Args:
-        overrides: as typed: `pruner=lth`, `schedule.rounds=3`, `metrics=[accuracy]`.
-
-    Raises:
-        UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
-    """
-    typed = tuple(overrides)
-    keys = [_parsed(text).key_or_group for text in overrides]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
-    overrides = [_checked(text) for text in overrides]
-    names, node = _compose(overrides)
-    chosen: dict[str, str] = {}
-    if names.get("recipe") == "auto":
-        extensions = tuple(node.get("extensions") or ())
-        model, dataset = (build(node.get(part), part, extensions, PARTS[part]) for part in ("model", "dataset"))
-        chosen["recipe"] = model.recipe or dataset.recipe
-    if names.get("metrics") == "all":
-        chosen["metrics"] = f"[{','.join(families())}]"
-    if chosen:
-        kept = [text for text in overrides if text.partition("=")[0] not in chosen]
-        names, node = _compose(kept + [f"{group}={name}" for group, name in chosen.items()])
-    return replace(_config(names, node), overrides=typed)
-
-
-def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
-    top = {key: value for key, value in node.items() if key not in (*PARTS, "metrics")}
-    if "_target_" in top:
-        raise closest("_target_", node, "unknown key _target_")
-    options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, "metrics"))
-    parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
-    if options.precision != "auto":
-        parts["recipe"] = replace(parts["recipe"], precision=options.precision)
-    families = node.get("metrics") or {}
-    metrics = {name: build(families[name], f"metrics.{name}", options.extensions, _METRIC) for name in sorted(families)}
-    config = Config(names, options, metrics=metrics, **parts)
-    return config.dense if names["pruner"] == "dense" else config
-
-
-def _checked(text: str) -> str:
-    """An override in the form that Hydra takes without asking back; group choices are checked here."""
-    override = _parsed(text)
-    key = override.key_or_group
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        raise UsageError(f"unknown key {key}", "where and how things run is ours to say", "ticketsearch run --help")
-    if override.is_sweep_override():
-        value = text.partition("=")[2]
-        raise UsageError(
-            f"{text} asks for several runs",
-            "one command is one run; a list is written [a,b]",
-            f"ticketsearch run '{key}=[{value}]'",
-        )
-    if override.is_delete():
-        raise UsageError(
-            f"cannot leave out {key}", "everything has a default; choose another value", "ticketsearch run --help"
-        )
-    if not (conf_dir() / key).is_dir():
-        return "++" + str(override.input_line).lstrip("+")
-    chosen = override.value()
-    several = isinstance(chosen, list) and key == "metrics"
-    allowed = families() if several else choices(key)
-    for name in chosen if isinstance(chosen, list) and several else [chosen]:
-        if name not in allowed:
-            raise closest(str(name), allowed, f"no {key} named {name!r}", f"{key}=")
-    return text.lstrip("+")
-
-
-def _parsed(text: str) -> Override:
-    """An override as Hydra reads it; the names of folders may hold whatever the file system lets them."""
-    key, _, value = text.partition("=")
-    if key.lstrip("+") in _PATHS and value and value[0] not in "'\"[{":
-        text = f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    try:
-        if not key.strip("+~ "):
-            raise ValueError(text)
-        return OverridesParser.create().parse_override(text)
-    except (HydraException, ValueError) as error:
-        raise UsageError(f"cannot read {text!r}", "arguments are key=value", "ticketsearch run --help") from error
-
-
-def _compose(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The chosen names and the composed values."""
-    version = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
-    try:
-        with hydra.initialize_config_dir(str(conf_dir()), job_name="ticketsearch", **version):
-            composed = hydra.compose("config", overrides, return_hydra_config=True)
-            names = dict(composed.hydra.runtime.choices)
-            OmegaConf.set_struct(composed, False)
-            composed.pop("hydra")
-            return names, dict(OmegaConf.to_container(composed, resolve=True))  # type: ignore[arg-type]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(str(error).splitlines()[0], "arguments are key=value", "ticketsearch run --help") from error

@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from ticketsearch.store import Cell
+from ticketsearch.cell import Cell
 
 
 class _Console(Console):
@@ -132,6 +133,19 @@ class LiveDisplay(PlainDisplay):
         for row in self._rows[-self._shown :]:
             table.add_row(*row)
         return Group(table, Text(self._status))
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """The display for where results go: live on a terminal, plain elsewhere."""
+    if not console.is_terminal:
+        yield PlainDisplay()
+        return
+    live = LiveDisplay()
+    try:
+        yield live
+    finally:
+        live.stop()
 
 
 def duration(seconds: float) -> str:

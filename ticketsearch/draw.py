@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 
+from ticketsearch.cell import Cell
 from ticketsearch.errors import RunFailed
 from ticketsearch.experiment import Experiment
 from ticketsearch.points import CellCheckpoint, RewindPoints, kept_steps
 from ticketsearch.pruners.base import Source
-from ticketsearch.pruners.view import Context, View
-from ticketsearch.store import Cell
+from ticketsearch.pruners.view import Context, Twin, View
 from ticketsearch.ticket import Mask, Ticket
 from ticketsearch.training.state import Assignment, Start
 
@@ -41,23 +42,30 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
         CorruptStore: what it is drawn from is not what its checksum says.
     """
     config, points = experiment.config, RewindPoints(experiment, cell.seed)
+    twin = _twin(experiment, cell)
     at, origin = _view(experiment, cell, points)
-    keep = config.schedule.keep(cell.round, at.mask.total)
+    keep = at.mask.kept if twin else config.schedule.keep(cell.round, at.mask.total)
     try:
-        drawn = config.pruner.draw(at, keep, Context(cell.seed, points.at(0)[0]))
+        drawn = config.pruner.draw(at, keep, Context(cell.seed, points.at(0)[0], points.fresh, twin))
+        ticket, start = _rewound(experiment, cell, at, drawn, points)
     except ValueError as error:
         what = f"{config.names['pruner']} cannot draw round {cell.round} of seed {cell.seed}: {error}"
         raise RunFailed(what, "its scores must be numbers, one for each weight; no ticket was written") from error
-    ticket, start = _rewound(experiment, at, drawn, points)
-    _check(experiment, cell, ticket.mask, at.mask, keep)
+    _check(experiment, cell, ticket.mask, Mask.ones(experiment.layers) if twin else at.mask, keep)
     for name in (name for name, kept in ticket.mask.layer_kept.items() if kept == 0):
         experiment.display.notice(f"round {cell.round} of seed {cell.seed} prunes all of {name}")
     given = isinstance(drawn, Ticket)
-    begins = {"artefact": "start.safetensors"} if given else dict(config.rewind.origin(experiment.per_epoch))
-    about = {"kept": ticket.mask.kept, "total": ticket.mask.total, "source": origin, "start": begins}
+    about = {
+        "kept": ticket.mask.kept,
+        "total": ticket.mask.total,
+        "source": origin,
+        "start": _start_of(experiment, given, points),
+        "data": experiment.fingerprint,
+    }
     snapshots = kept_steps(experiment) if cell.round == 0 else frozenset()
     belongs = {"run": experiment.run.name, "source": origin, "threads": torch.get_num_threads()}
-    checkpoint = CellCheckpoint(experiment, cell, belongs | {"device": experiment.device.type})
+    belongs |= {"device": experiment.device.type, "data": experiment.fingerprint}
+    checkpoint = CellCheckpoint(experiment, cell, belongs)
     assignment = Assignment(
         ticket, cell.seed, config.order_seed(cell.seed), checkpoint, start, config.pruner.epochs, snapshots
     )
@@ -66,20 +74,12 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
 
 def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[View, dict[str, Any]]:
     """What the pruner looks at, and which artefact that is."""
-    source = experiment.config.pruner.source
     ones = Mask.ones(experiment.layers)
-    if source is Source.INIT:
-        seen = Ticket(ones, points.at(0)[0])
-        origin = {
-            "run": experiment.dense.run.name,
-            "seed": cell.seed,
-            "rewind": 0,
-            "sha256": points.point(0).sha,
-        }
+    parent = _parent(experiment, cell)
+    if parent is None:
+        seen, name = Ticket(ones, points.at(0)[0]), experiment.dense.run.name
+        origin = {"run": name, "seed": cell.seed, "rewind": 0, "sha256": points.used[0]}
     else:
-        parent = experiment.dense.run.cell(cell.seed, 0)
-        if source is Source.PREVIOUS and cell.round > 1:
-            parent = experiment.run.cell(cell.seed, cell.round - 1)
         stored = parent.ticket()
         seen = stored if parent.round else Ticket(ones, stored.start)
         origin = {"run": parent.run.name, "seed": cell.seed, "round": parent.round, "sha256": parent.sha}
@@ -88,13 +88,71 @@ def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[Vie
     return View(experiment.model, seen.start, seen.mask, seen.rest, experiment.layers), origin
 
 
-def _rewound(experiment: Experiment, at: View, drawn: Mask | Ticket, points: RewindPoints) -> tuple[Ticket, Start]:
+def _parent(experiment: Experiment, cell: Cell) -> Cell | None:
+    """The trained ticket that the pruner looks at; None: it looks at the initialisation."""
+    source = experiment.config.pruner.source
+    if source is Source.INIT:
+        return None
+    if source is Source.TWIN:
+        return experiment.twin.run.cell(cell.seed, cell.round)
+    if source is Source.PREVIOUS and cell.round > 1:
+        return experiment.run.cell(cell.seed, cell.round - 1)
+    return experiment.dense.run.cell(cell.seed, 0)
+
+
+def _twin(experiment: Experiment, cell: Cell) -> Twin | None:
+    if experiment.config.pruner.source is not Source.TWIN:
+        return None
+    theirs, twin = experiment.twin.run.cell(cell.seed, cell.round), experiment.twin
+
+    def view() -> View:
+        return _view(twin, theirs, RewindPoints(twin, cell.seed))[0]
+
+    return Twin(twin.config.pruner, cache(lambda: started(twin, theirs)), view)
+
+
+def started(experiment: Experiment, cell: Cell) -> Ticket:
+    """The ticket of a committed cell as its training began.
+
+    Raises:
+        CorruptStore: what it came from is not what its checksum says.
+    """
+    given = cell.start()
+    if given is not None:
+        return given
+    points, mask = RewindPoints(experiment, cell.seed), cell.ticket().mask
+    at, _ = _view(experiment, cell, points)
+    weights, _ = experiment.config.rewind.apply(at.weights, points, experiment.per_epoch)
+    return Ticket(mask, weights, experiment.config.rest.apply(mask, weights))
+
+
+def _rewound(
+    experiment: Experiment, cell: Cell, at: View, drawn: Mask | Ticket, points: RewindPoints
+) -> tuple[Ticket, Start]:
+    """The ticket as its training begins: with weights of its own, with its twin's, or with rewound ones.
+
+    Raises:
+        ValueError: a new mask cannot have its twin's weights: there are none for what the twin prunes.
+    """
     config = experiment.config
+    weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
     if isinstance(drawn, Ticket):
         given = {name: tensor.detach().cpu().contiguous() for name, tensor in drawn.start.items()}
-        return replace(drawn, start=given), Start()
-    weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
+        return replace(drawn, start=given), start
+    if config.pruner.source is Source.TWIN:
+        theirs = experiment.twin.run.cell(cell.seed, cell.round)
+        if theirs.start() is not None:
+            raise ValueError(f"{experiment.twin.config.names['pruner']} gives start weights for its own masks alone")
+        weights = dict(started(experiment.twin, theirs).start)
     return Ticket(drawn, weights, config.rest.apply(drawn, weights)), start
+
+
+def _start_of(experiment: Experiment, given: bool, points: RewindPoints) -> dict[str, Any]:
+    """Where the start weights come from, for the manifest."""
+    if given:
+        return {"artefact": "start.safetensors"}
+    used = {str(step): sha for step, sha in sorted(points.used.items())}
+    return {**experiment.config.rewind.origin(experiment.per_epoch), "run": experiment.dense.run.name, "points": used}
 
 
 def _check(experiment: Experiment, cell: Cell, mask: Mask, alive: Mask, keep: int) -> None:

@@ -6,7 +6,7 @@ Every error says three things: what is wrong, what would be right, and the comma
 |---|---|---|
 | 0 | | done |
 | 2 | `UsageError` | the command or its configuration is wrong; nothing was created |
-| 3 | `DataMissing` | the dataset is not where it was looked for |
+| 3 | `DataMissing` | the dataset is not where it was looked for, or has changed |
 | 4 | `RunFailed` | training or evaluation stopped; what was committed is kept |
 | 6 | `CorruptStore` | files under `out` are not what their checksums say |
 | 75 | `Interrupted` | stopped by the user; the same command continues |
@@ -48,7 +48,7 @@ class UsageError(TicketError):
 
 
 class DataMissing(TicketError):
-    """A dataset is not where it was looked for."""
+    """A dataset is not where it was looked for, or is not the one that a run has seen before."""
 
     exit_code = 3
 

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ticketsearch.cell import Cell
 from ticketsearch.config import difference
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
-from ticketsearch.store import Cell
 from ticketsearch.ticket import Mask
 from ticketsearch.training.predict import predict
 
@@ -27,7 +27,8 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     Raises:
         CorruptStore: the cell, or the dense model's logits, is not what its checksum says.
     """
-    done = cell.measured()
+    dense = experiment.dense.run.cell(cell.seed, 0).sha
+    done = cell.measured(dense)
     missing = {family: m for family, m in experiment.config.metrics.items() if (family, settings(m)) not in done}
     lacking = _lacks_logits(experiment, cell)
     if not missing and not lacking:
@@ -43,7 +44,7 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
         measured = _measure(experiment, metric, family, ctx, columns)
-        cell.add_rows(family, measured)
+        cell.add_rows(family, measured, dense)
         rows += measured
     return rows
 

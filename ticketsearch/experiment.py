@@ -1,20 +1,24 @@
 """What a search works with, built once: data on the device, the network, the prunable layers, the run on disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from ticketsearch import provenance
+from ticketsearch.cell import Cell
 from ticketsearch.config import Config
 from ticketsearch.console import Display
 from ticketsearch.data.base import Data
-from ticketsearch.errors import UsageError
+from ticketsearch.errors import CorruptStore, DataMissing, UsageError
 from ticketsearch.metrics.ticket import macs_per_weight
-from ticketsearch.store import Cell, Run
+from ticketsearch.pruners.base import Source
+from ticketsearch.store import Run
 from ticketsearch.ticket import Layer, Mask, prunable_layers
 from ticketsearch.training.device import choose_device, choose_threads
 from ticketsearch.training.fit import fit
@@ -32,8 +36,9 @@ class Experiment:
         model: one network for every ticket; its weights are whatever was loaded last.
         layers: the prunable layers.
         macs: multiply-adds of one image's forward pass through the dense model.
-        per_epoch: updates an epoch.
+        fingerprint: SHA-256 of the images and labels.
         display: told of what happens.
+        trained: work on the tickets that are there, and on no others.
         kept_step: of a dense model: the step that a search wants to rewind to; 0: none but those that are always kept.
     """
 
@@ -43,33 +48,40 @@ class Experiment:
     model: nn.Module
     layers: Mapping[str, Layer]
     macs: int
-    per_epoch: int
+    fingerprint: str
     display: Display
+    trained: bool = False
     kept_step: int = 0
 
     @classmethod
-    def open(cls, config: Config, display: Display) -> "Experiment":
+    def open(cls, config: Config, display: Display, trained: bool = False) -> "Experiment":
         """Read the data, build the network and open the run's folder, in this order: what is wrong is found before it
-        exists.
+        exists. Arguments are the attributes of these names.
 
         Raises:
-            DataMissing: the images are not where they were looked for.
+            DataMissing: the images are not where they were looked for, or not those that a run has seen before.
             UsageError: there is no such device, the folder cannot be written, or the split sizes are impossible.
         """
         device = choose_device(config.options.device)
         try:
-            data = config.dataset.load().to(device)
+            data = config.dataset.load()
         except ValueError as error:
             raise UsageError(
                 str(error), "dataset.validation and dataset.subset must fit", "ticketsearch run"
             ) from error
+        fingerprint, data = data.fingerprint(), data.to(device)
         layout = torch.channels_last if config.recipe.channels_last else torch.contiguous_format
         model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
         layers = prunable_layers(model, config.options.prunable)
         macs = sum(count * places for count, places in macs_per_weight(model, data.test.images[:1]).values())
-        per_epoch = -(-len(data.train) // config.recipe.batch_size)
-        _check_possible(config, per_epoch, sum(layer.weights for layer in layers.values()))
-        return cls(config, Run.open(config), data, model, layers, macs, per_epoch, display)
+        total = sum(layer.weights for layer in layers.values())
+        for part in (config, *config.controls):
+            if not trained:
+                _check_possible(part, per_epoch(part, data), total)
+            for used in (part, part.dense, *([part.twin] if part.twin else [])):
+                _check_same_data(Run(Path(config.options.out) / used.run_name), fingerprint)
+        run = Run.open(config, display.notice)
+        return cls(config, run, data, model, layers, macs, fingerprint, display, trained)
 
     @cached_property
     def dense(self) -> "Experiment":
@@ -77,27 +89,74 @@ class Experiment:
         config = self.config.dense
         if config.run_name == self.config.run_name:
             return self
-        step = self.config.rewind.step(self.per_epoch)
-        return replace(self, config=config, run=Run.open(config), layers=prunable_layers(self.model), kept_step=step)
+        return replace(self._stage(config), kept_step=self.config.rewind.step(self.per_epoch))
+
+    @cached_property
+    def twin(self) -> "Experiment":
+        """The same for the run that this search borrows tickets from; only for a pruner that does."""
+        if self.config.twin is None:
+            raise ValueError(f"{self.config.run_name} has no twin")
+        return self._stage(self.config.twin)
+
+    @cached_property
+    def stages(self) -> "tuple[Experiment, ...]":
+        """Every run that this command works on, each once: what the search starts from, itself, its controls."""
+        found = [] if self.dense is self else [self.dense]
+        found += list(self.twin.stages) if self.config.twin else []
+        found += [self, *(stage for control in self.config.controls for stage in self._stage(control).stages)]
+        return tuple({stage.run.name: stage for stage in reversed(found)}.values())[::-1]
+
+    def _stage(self, config: Config) -> "Experiment":
+        layers = prunable_layers(self.model, config.options.prunable)
+        return replace(self, config=config, run=Run.open(config, self.display.notice), layers=layers, kept_step=0)
+
+    def needs(self, cell: Cell) -> set[Path]:
+        """The cells that must be done before one of this run's: its dense model, and what its pruner looks at."""
+        if cell.round == 0:
+            return set()
+        source, before = self.config.pruner.source, {self.dense.run.cell(cell.seed, 0).path}
+        if source is Source.PREVIOUS:
+            before.add(self.run.cell(cell.seed, cell.round - 1).path)
+        if source is Source.TWIN:
+            before.add(self.twin.run.cell(cell.seed, cell.round).path)
+        return before
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates an epoch."""
+        return per_epoch(self.config, self.data)
 
     @property
     def device(self) -> torch.device:
         """Where data and model are."""
         return self.data.train.labels.device
 
-    def begin(self) -> None:
-        """Set the threads and note the command in the run."""
-        threads = self.set_threads()
-        command = ["ticketsearch", "run", *self.config.overrides]
-        self.run.note(provenance.invocation(command, self.device, threads))
+    def begin(self, command: str = "run") -> None:
+        """Set the threads and note the command in the run; say so where it goes on in another environment."""
+        before, now = {made for about in _manifests(self.run) for made in about["made"]}, self.environment
+        if before and now not in before:
+            told = f"{self.run.name} was trained with {' and '.join(sorted(before))}; this is {now}"
+            self.display.notice(f"{told}: the last digits may differ, and each round says what it was trained with")
+        cells = {"seeds": list(self.config.seeds), "rounds": list(self.config.rounds)} if command == "run" else {}
+        invocation = provenance.invocation(["ticketsearch", command, *self.config.overrides], now, self.set_threads())
+        self.run.note(invocation | cells)
+
+    @property
+    def environment(self) -> str:
+        """What decides the last digits of numbers besides the threads."""
+        return provenance.environment(self.device)
 
     def set_threads(self) -> int:
         """Set the number of threads: a run keeps the one it began with, since it decides the last bits of sums."""
-        asked = self.config.options.threads or self.run.first_invocation().get("threads")
+        asked = self.config.options.threads or self._threads_before()
         threads = choose_threads(asked, self.macs * self.config.recipe.batch_size)
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         return threads
+
+    def _threads_before(self) -> int | None:
+        said = [note["threads"] for note in self.run.notes()] or [about["threads"] for about in _manifests(self.run)]
+        return int(said[0]) if said else None
 
     def train(self, jobs: Sequence[Assignment]) -> Iterator[Trained]:
         """Train assignments that do not depend on each other; each is handed over as soon as it is done.
@@ -109,24 +168,51 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """Every cell that is asked for: all seeds of a round, then the next round."""
+        if self.trained:
+            return self.run.cells()
         return [self.run.cell(seed, n) for n in self.config.rounds for seed in self.config.seeds]
 
     def columns(self, cell: Cell, mask: Mask) -> dict[str, Any]:
         """The columns that say which ticket a row is about."""
         names, parameters = self.config.names, sum(p.numel() for p in self.model.parameters())
+        order = self.config.order_seed(cell.seed)
         return {
             "run": self.run.name,
             "dense": self.config.dense.run_name,
-            "label": names["pruner"],
+            "label": self.config.label,
             **{part: names[part] for part in ("dataset", "model", "pruner", "schedule", "rewind", "recipe")},
             "seed": cell.seed,
-            "order_seed": self.config.options.order_seed,
+            "order_seed": self.config.options.order_seed if order == cell.seed else order,
             "round": cell.round,
             "sparsity": mask.sparsity,
             "sparsity_total": (mask.total - mask.kept) / parameters,
             "kept": mask.kept,
             "prunable": self.config.options.prunable,
         }
+
+
+def per_epoch(config: Config, data: Data) -> int:
+    """Updates an epoch."""
+    return -(-len(data.train) // config.recipe.batch_size)
+
+
+def _manifests(run: Run) -> Iterator[dict[str, Any]]:
+    """What every committed cell says of itself; damaged ones are found, and set aside, when their turn comes."""
+    for cell in run.cells():
+        with suppress(CorruptStore):
+            yield cell.manifest
+
+
+def _check_same_data(run: Run, fingerprint: str) -> None:
+    """Raise DataMissing if a run was trained on other images."""
+    for about in _manifests(run):
+        if about["data"] != fingerprint:
+            what = (
+                f"round {about['round']} of seed {about['seed']} of {run.name} was trained on other images than these"
+            )
+            raise DataMissing(
+                what, "restore the images, or keep the results apart", "ticketsearch run out=ANOTHER_FOLDER"
+            )
 
 
 def _check_possible(config: Config, per_epoch: int, total: int) -> None:

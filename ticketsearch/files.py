@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic writes, checksums, and tensors as safetensors."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,12 +13,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ticketsearch.seal import sealed_json, sha256
+from ticketsearch.seal import FORMAT, sealed_json, sha256
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Progress, TrainState
-
-FORMAT = 1
-"""Raised when a stored file changes its meaning."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -85,30 +83,46 @@ def commit_folder(path: Path, files: Mapping[str, bytes], about: Mapping[str, An
 
 
 def encode_ticket(weights: Weights, mask: Mask, rest: Weights | None) -> bytes:
-    """A trained ticket as safetensors: `mask` one bit a prunable weight, `survivors` the living weights in the mask's
-    order, `rest` the pruned ones unless they are zero, and every other entry of the state dict under its own name
-    after `dense/`.
+    """A trained ticket as safetensors, without a byte for what is pruned.
+
+    `mask` is one bit a prunable weight, `survivors` the living weights in the mask's order, `rest` the pruned ones
+    unless they are zero, and one vector for each dtype holds every other entry of the state dict. `index` is their
+    names and shapes as JSON: as tensors of their own they would take more bytes than a sparse mask.
     """
-    tensors = {f"dense/{name}": tensor for name, tensor in weights.items() if name not in mask}
-    tensors["mask"] = mask.pack()
-    tensors["survivors"] = _select(weights, mask, mask)
+    others: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in weights.items():
+        if name not in mask:
+            others.setdefault(str(tensor.dtype).removeprefix("torch."), {})[name] = tensor
+    tensors = {dtype: torch.cat([t.flatten() for t in named.values()]) for dtype, named in others.items()}
+    tensors |= {"mask": mask.pack(), "survivors": _select(weights, mask, mask)}
     if rest is not None:
         tensors["rest"] = _select(weights, mask, {name: ~alive for name, alive in mask.items()})
-    shapes = {name: list(alive.shape) for name, alive in mask.items()}
-    return save({k: v.contiguous() for k, v in tensors.items()}, {"layers": json.dumps(shapes)})
+    index = {"layers": _shapes(mask), "others": {dtype: _shapes(named) for dtype, named in others.items()}}
+    tensors["index"] = _as_bytes(json.dumps(index, separators=(",", ":")))
+    return save(tensors)
 
 
 def _select(weights: Weights, mask: Mask, chosen: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([weights[name][chosen[name]] for name in mask])
 
 
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _as_bytes(text: str) -> Tensor:
+    return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+
+
 def decode_ticket(content: bytes) -> Ticket:
     """The mask, the trained weights (as the ticket's `start`) and the rest of `encode_ticket`, bit for bit."""
-    length = int.from_bytes(content[:8], "little")
-    layers = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["layers"])
     tensors = load(content)
-    mask = Mask.unpack(tensors["mask"], {name: tuple(shape) for name, shape in layers.items()})
-    weights = {key.removeprefix("dense/"): t for key, t in tensors.items() if key.startswith("dense/")}
+    index = json.loads(tensors["index"].numpy().tobytes())
+    mask = Mask.unpack(tensors["mask"], {name: tuple(shape) for name, shape in index["layers"].items()})
+    weights: dict[str, Tensor] = {}
+    for dtype, shapes in index["others"].items():
+        parts = tensors[dtype].split([math.prod(shape) for shape in shapes.values()])
+        weights |= {name: part.view(shape).clone() for (name, shape), part in zip(shapes.items(), parts, strict=True)}
     alive = tensors["survivors"].split(list(mask.layer_kept.values()))
     rest = None if "rest" not in tensors else _rest(tensors["rest"], mask)
     for (name, where), values in zip(mask.items(), alive, strict=True):
@@ -135,7 +149,7 @@ def encode_state(state: TrainState, about: Mapping[str, Any]) -> bytes:
     groups = {"weights": state.weights, "momentum": state.momentum, "best": state.best}
     tensors = {f"{group}/{name}": t.contiguous() for group, named in groups.items() for name, t in named.items()}
     text = json.dumps({"about": dict(about), "progress": vars(state.progress)}, sort_keys=True)
-    tensors["json"] = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+    tensors["json"] = _as_bytes(text)
     return save(tensors)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ticketsearch.cell import Cell
+from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
-from ticketsearch.store import Cell, RewindPoint
+from ticketsearch.store import RewindPoint
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Assignment, Checkpoint, Progress, TrainState
 
@@ -17,11 +19,16 @@ KEPT_EPOCHS, KEPT_STEPS = (1, 2, 3), (500, 1000, 2000)
 
 
 class RewindPoints:
-    """The past of the dense model of one seed."""
+    """The past of the dense model of one seed.
+
+    Attributes:
+        used: step -> SHA-256 of every point that was looked at.
+    """
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
         self._experiment, self._dense, self._seed = experiment, experiment.dense, seed
         self._known: dict[int, tuple[Weights, dict[str, Tensor]]] = {}
+        self.used: dict[int, str] = {}
 
     def at(self, step: int) -> tuple[Weights, dict[str, Tensor]]:
         """State dict and momentum after `step` updates; 0: initialisation.
@@ -30,7 +37,8 @@ class RewindPoints:
             CorruptStore: the stored point is not what its checksum says.
         """
         if step not in self._known:
-            self._known[step] = self.point(step).read()
+            point = self.point(step)
+            self._known[step], self.used[step] = point.read(), point.sha
         return self._known[step]
 
     def point(self, step: int) -> RewindPoint:
@@ -40,9 +48,9 @@ class RewindPoints:
             self._make(step)
         return point
 
-    def fresh(self) -> Weights:
-        """A state dict of new initial weights, the same for every round of a seed."""
-        return dict(self._initial("reinit").weights)
+    def fresh(self, purpose: str = "reinit") -> Weights:
+        """A state dict of new initial weights, the same for every round of a seed; others for another purpose."""
+        return dict(self._initial(purpose).weights)
 
     def _make(self, step: int) -> None:
         keep = KeepPoints(self._dense, self._seed)
@@ -89,7 +97,15 @@ class CellCheckpoint(KeepPoints):
         self._saved, self._cost = time.monotonic(), 0.0
 
     def load(self) -> TrainState | None:
-        return self._cell.load_part(self._about)
+        """The state last saved, if there is one, it is whole, and it is of the same ticket and circumstances."""
+        if not self._cell.part.is_file():
+            return None
+        try:
+            state, belongs = self._cell.read_part()
+        except CorruptStore as error:
+            self._display.notice(f"{error.what}: the round is trained from its start")
+            return None
+        return state if belongs == dict(self._about) else None
 
     def save(self, state: Callable[[], TrainState]) -> None:
         started = time.monotonic()

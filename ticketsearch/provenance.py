@@ -9,17 +9,23 @@ from typing import Any
 import torch
 
 
-def invocation(command: list[str], device: torch.device, threads: int) -> dict[str, Any]:
+def environment(device: torch.device) -> str:
+    """What decides the last digits of numbers: torch's version and the kernels of the device."""
+    kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    on = torch.cuda.get_device_name(device) if device.type == "cuda" else kernels
+    return f"torch {torch.__version__} on {on}"
+
+
+def invocation(command: list[str], environment: str, threads: int) -> dict[str, Any]:
     """One line of `invocations.jsonl`."""
     return {
         "command": command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "ticketsearch": version("ticketsearch"),
+        "environment": environment,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "host": platform.node(),
         "pid": os.getpid(),
-        "machine": platform.machine(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": threads,
     }

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ticketsearch.errors import UsageError
-from ticketsearch.seal import unsealed, verified
+from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.seal import sha256, unsealed, verified
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
 SCHEMA = pa.schema(
@@ -35,15 +35,27 @@ _MEASURED = ("run", "seed", "order_seed", "round", "family", "settings")
 """What makes two rows results of the same measuring; an error goes when a later one succeeds."""
 
 
-def encode_rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows as one parquet file in memory; a key that is no column is an error."""
+def encode_rows(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str] | None = None) -> bytes:
+    """Rows as one parquet file in memory.
+
+    Args:
+        rows: columns -> values; a key that is no column is an error.
+        about: what all rows have in common and no column says; `rows_about` gives it back.
+    """
     unknown = {key for row in rows for key in row} - set(SCHEMA.names)
     if unknown:
         raise KeyError(f"not columns: {sorted(unknown)}")
-    table = pa.Table.from_pylist([dict(row) for row in rows], SCHEMA)
+    table = pa.Table.from_pylist([dict(row) for row in rows], SCHEMA.with_metadata(dict(about or {})))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue().to_pybytes()
+
+
+def rows_about(table: pa.Table) -> dict[str, str]:
+    """What `encode_rows` was told about the rows: `of`, the SHA-256 of the ticket that was measured, and `dense`, of
+    the dense ticket that it was compared with; nothing for rows of a training.
+    """
+    return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
 
 
 def read_rows(path: Path, sha: str) -> pa.Table:
@@ -56,7 +68,8 @@ def read_rows(path: Path, sha: str) -> pa.Table:
     Raises:
         CorruptStore: the file is missing or is not what its checksum says.
     """
-    return _table(verified(path, sha)).cast(SCHEMA)
+    table = _table(verified(path, sha))
+    return table.cast(SCHEMA.with_metadata(table.schema.metadata))
 
 
 def _table(content: bytes) -> pa.Table:
@@ -67,6 +80,18 @@ def _table(content: bytes) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
+def metric_files(cell: Path, pattern: str = "*-*") -> Iterator[tuple[Path, str]]:
+    """Every file that was added to a committed cell, and the beginning of its SHA-256."""
+    for path in sorted((cell / "metrics").glob(pattern)):
+        if not path.name.startswith("."):  # what a writer has not finished
+            yield with_sha(path)
+
+
+def with_sha(path: Path) -> tuple[Path, str]:
+    """The path of an added file and the beginning of its SHA-256, which its name ends with."""
+    return path, path.stem.rpartition("-")[2]
+
+
 def row_files(cell: Path) -> Iterator[tuple[Path, str]]:
     """Every file of rows of a committed cell and the beginning of its SHA-256.
 
@@ -74,45 +99,62 @@ def row_files(cell: Path) -> Iterator[tuple[Path, str]]:
         CorruptStore: the cell has no manifest that can be read.
     """
     yield cell / "training.parquet", unsealed(cell / "manifest.json")["files"]["training.parquet"]
-    for path in sorted((cell / "metrics").glob("*.parquet")):
-        yield path, path.stem.rpartition("-")[2]
+    yield from metric_files(cell, "*-*.parquet")
 
 
-def _cells(out: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+LeaveOut = Callable[[CorruptStore], None]
+"""Told why the rows of a round are left out."""
+
+
+def _refuse(error: CorruptStore) -> None:
+    raise error
+
+
+def _cells(out: Path, leave_out: LeaveOut) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Every committed cell under `out`, and what its rows are to say instead (a dense cell shared by a pruned run)."""
     for cell in sorted(out.glob("*/seed-*/round-*/")):
         yield cell, {}
     for pointer in sorted(out.glob("*/seed-*/round-*.json")):
-        shared = unsealed(pointer)
+        try:
+            shared = unsealed(pointer)
+        except CorruptStore as error:
+            leave_out(error)
+            continue
         yield out / Path(shared["run"]).name / pointer.parent.name / pointer.stem, shared["rows"]
 
 
 def _state(out: Path) -> str:
     """A digest of everything that the rows are made of; names of metric files hold their checksums."""
     found = hashlib.sha256()
-    for cell, instead in _cells(out):
+    for cell, instead in _cells(out, _refuse):
         found.update(f"{cell.relative_to(out)} {sorted(instead.items())}".encode())
         found.update("".join(f" {path.name} {sha}" for path, sha in row_files(cell)).encode())
     return found.hexdigest()
 
 
-def collect(out: Path) -> pd.DataFrame:
+def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
     """Read the rows of every run under `out` from their own files.
 
     A dense cell's rows appear once for its own run and once, as round 0, for every run that uses it.
 
+    Args:
+        out: the folder of runs.
+        leave_out: told of each round of which a file is not what its checksum says, or is about another ticket; all of
+            its rows are left out. By default that is an error.
+
     Raises:
         UsageError: there are no runs.
-        CorruptStore: a file is not what its checksum says.
+        CorruptStore: raised by `leave_out`.
     """
     tables = []
-    for cell, instead in _cells(out):
-        for path, sha in row_files(cell):
-            table = read_rows(path, sha)
-            for name, value in instead.items():
-                column = pa.array([value] * table.num_rows, SCHEMA.field(name).type)
-                table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
-            tables.append(table)
+    for cell, instead in _cells(out, leave_out):
+        try:
+            found = [read_rows(path, sha) for path, sha in row_files(cell)]
+            check_about(out, cell, found)
+        except CorruptStore as error:
+            leave_out(error)
+            continue
+        tables += [_saying(table, instead) for table in found]
     if not tables:
         raise UsageError(
             f"no runs in {out}",
@@ -125,33 +167,85 @@ def collect(out: Path) -> pd.DataFrame:
     return frame[(frame["status"] != "error") | (frame["sequence"] == measured)].reset_index(drop=True)
 
 
-def load_results(out: str | Path = "outputs") -> pd.DataFrame:
+def _saying(table: pa.Table, instead: Mapping[str, Any]) -> pa.Table:
+    """Rows with other values in some columns, and no metadata."""
+    for name, value in instead.items():
+        column = pa.array([value] * table.num_rows, SCHEMA.field(name).type)
+        table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
+    return table.replace_schema_metadata()
+
+
+def check_about(out: Path, cell: Path, tables: Sequence[pa.Table]) -> None:
+    """Raise CorruptStore if rows are about another ticket, or compared with another dense one, than there is now."""
+    for table in tables:
+        about = rows_about(table)
+        if about and table.num_rows:
+            dense = out / table["dense"][0].as_py() / cell.parent.name / "round-00"
+            now = {"of": _ticket_sha(cell), "dense": _ticket_sha(dense)}
+            for key, sha in about.items():
+                if sha != now.get(key):
+                    family = table["family"][0].as_py()
+                    what = f"rows of family {family} in {cell} are about another {'dense ' * (key == 'dense')}ticket"
+                    raise CorruptStore(f"{what} than there is now", "run the same command again to measure them anew")
+
+
+def _ticket_sha(cell: Path) -> str:
+    return str(unsealed(cell / "manifest.json")["files"]["ticket.safetensors"])
+
+
+def load_results(out: str | Path = "outputs", leave_out: LeaveOut = _refuse) -> pd.DataFrame:
     """Every row of every run under `out`, from `results.parquet` there, which is rebuilt first when it is stale.
+
+    Args:
+        out: the folder of runs.
+        leave_out: see `collect`; by default a damaged round is an error. Rows that lack a round are not kept.
 
     Raises:
         UsageError: there are no runs.
         CorruptStore: a file is not what its checksum says.
     """
-    out = Path(out)
-    derived, label, state = out / "results.parquet", out / "results.json", _state(out)
+    out, missing = Path(out), list[CorruptStore]()
+    derived, label = derived_files(out)
     try:
-        stored = json.loads(label.read_text())
-        content = derived.read_bytes()
-        if stored == {"state": state, "sha256": hashlib.sha256(content).hexdigest()}:
-            return _table(content).to_pandas()
+        state = _state(out)
+        if intact(out) and json.loads(label.read_text())["state"] == state:
+            return _table(derived.read_bytes()).to_pandas()
+    except CorruptStore:
+        state = ""  # a damaged round: what is derived cannot be told to be fresh
     except (OSError, ValueError):
-        stored = None  # missing or unreadable: what is derived is made again
+        pass  # unreadable: what is derived is made again
+
+    def missed(error: CorruptStore) -> None:
+        leave_out(error)
+        missing.append(error)
+
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pandas(collect(out), SCHEMA, preserve_index=False)
+    table = pa.Table.from_pandas(collect(out, missed), SCHEMA, preserve_index=False)
+    if missing or not state:
+        return table.to_pandas()
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
     try:
         _replace(derived, content)
-        _replace(label, json.dumps({"state": state, "sha256": hashlib.sha256(content).hexdigest()}).encode())
+        _replace(label, json.dumps({"state": state, "sha256": sha256(content)}).encode())
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # what one may only read can be plotted too
             raise
     return table.to_pandas()
+
+
+def derived_files(out: Path) -> tuple[Path, Path]:
+    """Where the collected rows are kept, and their checksum with the state that they were collected from."""
+    return out / "results.parquet", out / "results.json"
+
+
+def intact(out: Path) -> bool:
+    """Whether what is derived is there and is what its checksum says."""
+    derived, label = derived_files(out)
+    try:
+        return json.loads(label.read_text())["sha256"] == sha256(derived.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,18 +1,20 @@
 """The algorithm: draw a ticket per round, train, commit and evaluate it. Knows no pruner, model or metric by name."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from itertools import groupby
+from collections.abc import Sequence
+from pathlib import Path
 
+from ticketsearch.cell import Cell
 from ticketsearch.commit import commit, share_dense
 from ticketsearch.config import Config
 from ticketsearch.console import Display
 from ticketsearch.draw import draw
+from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
-from ticketsearch.pruners.base import Source
-from ticketsearch.store import Cell, Run
-from ticketsearch.summary import closing, opening, to_train
+from ticketsearch.mend import mend, mend_metrics, take_back
+from ticketsearch.store import Run
+from ticketsearch.summary import closing, measuring, opening, to_train
+from ticketsearch.turns import turns
 
 
 def run(config: Config, display: Display) -> Run:
@@ -23,37 +25,60 @@ def run(config: Config, display: Display) -> Run:
     """
     search = Experiment.open(config, display)
     display.open(opening(search), to_train(search))
-    advance(search.dense)
-    if search is not search.dense:
-        share_dense(search)
-        advance(search)
+    for stage in search.stages:
+        stage.begin()
+    for stage, wave in turns(search.stages, display.notice):
+        advance(stage, wave)
+        for cell in wave:
+            share_dense(search.stages, stage, cell)
     display.close(closing(search))
     return search.run
 
 
-def advance(search: Experiment) -> None:
-    """Draw, train, commit and evaluate every cell of one run."""
-    search.begin()
-    for wave in waves(search.cells(), search.config.pruner.source):
-        with ExitStack() as locks:
-            for cell in wave:
-                locks.enter_context(cell.lock(search.display.notice))
-            drawn = [draw(search, cell) for cell in wave if not cell.committed]
-            for ticket, trained in zip(drawn, search.train([t.assignment for t in drawn]), strict=True):
-                commit(search, ticket, trained)
-            trained_now = [ticket.cell for ticket in drawn]
-            for cell in wave:
-                search.display.cell(cell, evaluate(search, cell), cell in trained_now)
+def measure(path: Path, config: Config, display: Display) -> None:
+    """Measure what is asked for and not yet there on every trained ticket of a stored run; trains nothing.
 
+    Args:
+        path: the run's folder.
+        config: as it was stored, with the metrics that are asked for.
+        display: told of what happens.
 
-def waves(cells: Sequence[Cell], source: Source, size: int = 1) -> Iterator[list[Cell]]:
-    """Groups of cells that do not depend on each other, at most `size` in each.
-
-    Rounds depend on one another when a pruner looks at the round before; seeds never do.
+    Raises:
+        UsageError: the run's numbers were made by another revision of its parts than this version has.
+        CorruptStore: a ticket is damaged; the others have been measured.
     """
-    groups = [list(cells)]
-    if source is Source.PREVIOUS:
-        groups = [list(group) for _, group in groupby(cells, lambda cell: cell.round)]
-    for group in groups:
-        for first in range(0, len(group), size):
-            yield group[first : first + size]
+    if config.run_name != path.name:
+        what = f"{path.name} would be {config.run_name} now: a part of it has another revision in this version"
+        raise UsageError(what, "measure it with the version that trained it", "ticketsearch evaluate run=ANOTHER")
+    search = Experiment.open(config, display, trained=True)
+    display.open(measuring(search), 0)
+    for stage in search.stages:
+        stage.begin("evaluate")
+    damaged = []
+    for stage, wave in turns(search.stages, display.notice):
+        stage.set_threads()
+        for cell in wave:
+            mend_metrics(stage, cell)
+            try:
+                cell.check()
+                display.cell(cell, evaluate(stage, cell), trained=False)
+            except CorruptStore as error:
+                damaged.append(error)
+                display.notice(error.what)
+    display.close(closing(search))
+    if damaged:
+        raise damaged[0]
+
+
+def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
+    """Draw, train, commit and evaluate cells that do not depend on each other; the caller holds them."""
+    stage.set_threads()
+    for cell in wave:
+        mend(stage, cell)
+    drawn = [draw(stage, cell) for cell in wave if not cell.committed]
+    for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
+        commit(stage, ticket, trained)
+        take_back(ticket.cell)
+    trained_now = [ticket.cell for ticket in drawn]
+    for cell in wave:
+        stage.display.cell(cell, evaluate(stage, cell), cell in trained_now)

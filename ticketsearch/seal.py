@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
-from ticketsearch.errors import CorruptStore
+from ticketsearch.errors import CorruptStore, UsageError
 
-REMEDY = "restore it, or remove its folder to have it made again"
+REMEDY = "the same `ticketsearch run` as before sets it aside and makes it again"
+FORMAT = 2
+"""Raised when a stored file changes its meaning."""
 
 
 def sha256(content: bytes) -> str:
@@ -73,3 +75,17 @@ def unsealed(path: Path) -> dict[str, Any]:
     if not whole:
         raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
     return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest of a folder says.
+
+    Raises:
+        CorruptStore: it is missing or damaged.
+        UsageError: it is of another format than this version's.
+    """
+    manifest = unsealed(folder / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        what = f"{folder} is of format {manifest.get('format')}, and this version reads format {FORMAT}"
+        raise UsageError(what, "run the version that wrote it, or choose another folder", "ticketsearch run out=OTHER")
+    return manifest

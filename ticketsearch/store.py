@@ -11,28 +11,23 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import yaml
 from torch import Tensor
 
+from ticketsearch.aside import set_aside
+from ticketsearch.cell import UNREADABLE, Cell
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
-from ticketsearch.files import (
-    commit_folder,
-    decode_state,
-    decode_ticket,
-    encode_state,
-    write_atomic,
-)
+from ticketsearch.files import commit_folder, decode_state, encode_state, write_atomic
 from ticketsearch.lock import locked
-from ticketsearch.results import encode_rows, read_rows, row_files
-from ticketsearch.seal import REMEDY, sealed_json, sealed_yaml, sha256, unsealed, verified
-from ticketsearch.ticket import Ticket, Weights
+from ticketsearch.seal import REMEDY, digest, read_manifest, sealed_json, sealed_yaml, unsealed, verified
+from ticketsearch.ticket import Weights
 from ticketsearch.training.state import TrainState
 
 
@@ -48,27 +43,53 @@ class Run:
         return self.path.name
 
     @classmethod
-    def open(cls, config: Config) -> "Run":
+    def open(cls, config: Config, notice: Callable[[str], None] = lambda text: None) -> "Run":
         """The run of a configuration; its folder is made when it is new.
+
+        Args:
+            config: which run.
+            notice: told, in one line each, of damaged files that were set aside.
 
         Raises:
             UsageError: the folder cannot be written.
             CorruptStore: the folder holds a run with another identity.
         """
         run = cls(Path(config.options.out) / config.run_name)
-        stored = run.path / "config.yaml"
         try:
             with locked(run.path / "config.lock"):
-                if not stored.exists():
-                    write_atomic(stored, sealed_yaml(config.stored()))
+                run._make_whole(config, notice)
         except OSError as error:
             raise UsageError(
                 f"cannot write to {run.path}: {error.strerror}", "`out` must be a folder that you may write to"
             ) from error
-        if run.config().get("identity") != config.identity():
-            what = f"{stored} is of another run than its folder's name says"
+        differs = _difference(run.config()["identity"], config.identity())
+        if differs:
+            what = f"{run.path / 'config.yaml'} is of another run than its folder's name says: {'; '.join(differs)}"
             raise CorruptStore(what, "restore it, or move the folder away", "ticketsearch run out=ANOTHER_FOLDER")
         return run
+
+    def _make_whole(self, config: Config, notice: Callable[[str], None]) -> None:
+        """Write what a run has one of; what is there and damaged is set aside first."""
+        stored, log = self.path / "config.yaml", self.path / "invocations.jsonl"
+        if stored.exists():
+            try:
+                unsealed(stored)
+            except CorruptStore as error:
+                why = "; ".join([error.what, *_edited(stored, config.identity())])
+                notice(f"{why}: it is now {set_aside(self.path, stored, why)}, and written anew")
+        if not stored.exists():
+            self._say_if_lost(stored, notice)
+            write_atomic(stored, sealed_yaml(config.stored()))
+        if not log.exists():
+            self._say_if_lost(log, notice)
+        if self.damaged_notes():
+            notes, why = self.notes(), f"a line of {log} cannot be read"
+            notice(f"{why}: it is now {set_aside(self.path, log, why)}, and the other lines are kept")
+            write_atomic(log, b"".join(map(_sealed_line, notes)))
+
+    def _say_if_lost(self, path: Path, notice: Callable[[str], None]) -> None:
+        if self.cells():
+            notice(f"{path} is missing: it is written anew")
 
     def config(self) -> dict[str, Any]:
         """What `config.yaml` holds: data, never code.
@@ -80,16 +101,25 @@ class Run:
 
     def note(self, invocation: Mapping[str, Any]) -> None:
         """Append one line to `invocations.jsonl`."""
-        with (self.path / "invocations.jsonl").open("a") as file:
-            file.write(json.dumps(invocation, sort_keys=True) + "\n")
+        with locked(self.path / "config.lock"), (self.path / "invocations.jsonl").open("ab") as file:
+            file.write(_sealed_line(invocation))
 
-    def first_invocation(self) -> dict[str, Any]:
-        """The first whole line of `invocations.jsonl`; empty when there is none."""
+    def notes(self) -> list[dict[str, Any]]:
+        """The lines of `invocations.jsonl` that are as they were written, without their `check`."""
+        return [line for line in self._lines() if line is not None]
+
+    def damaged_notes(self) -> int:
+        """How many lines of `invocations.jsonl` are not as they were written."""
+        return sum(line is None for line in self._lines())
+
+    def _lines(self) -> Iterator[dict[str, Any] | None]:
         path = self.path / "invocations.jsonl"
-        for line in path.read_text().splitlines() if path.is_file() else []:
-            with suppress(ValueError):  # a killed writer may have torn its line
-                return dict(json.loads(line))
-        return {}
+        for text in path.read_bytes().splitlines() if path.is_file() else []:
+            try:
+                line = dict(json.loads(text))
+                yield line if line.pop("check", None) == digest(line) else None
+            except (ValueError, TypeError):
+                yield None
 
     def cell(self, seed: int, round_: int) -> "Cell":
         """One cell of the run, whether it exists yet or not."""
@@ -101,149 +131,45 @@ class Run:
         Raises:
             CorruptStore: it is not said.
         """
-        return str(unsealed(self.path / f"seed-{seed}" / "round-00.json")["run"])
+        return str(unsealed(self.pointer(seed))["run"])
+
+    def pointer(self, seed: int) -> Path:
+        """The file that says which dense cell round 0 of a seed is."""
+        return self.path / f"seed-{seed}" / "round-00.json"
+
+    def cells(self) -> list[Cell]:
+        """Every committed cell."""
+        folders = sorted(self.path.glob("seed-*/round-*/"))
+        return [Cell(self.path, int(path.parent.name[5:]), int(path.name[6:])) for path in folders]
+
+    def rewinds(self, seed: int | str = "*") -> "list[RewindPoint]":
+        """Every rewind point that is kept, of one seed or of all."""
+        return [RewindPoint(path) for path in sorted(self.path.glob(f"seed-{seed}/rewind-*/"))]
 
     def rewind(self, seed: int, step: int) -> "RewindPoint":
         """The dense model after `step` updates, whether it is kept yet or not."""
         return RewindPoint(self.path / f"seed-{seed}" / f"rewind-{step}")
 
-    def share(self, dense: "Cell", rows: Mapping[str, Any]) -> None:
+    def share(self, dense: Cell, rows: Mapping[str, Any], notice: Callable[[str], None]) -> None:
         """Let round 0 of this run be a dense cell.
 
         Args:
             dense: the committed cell.
             rows: columns in which its rows differ when they are this run's round 0.
+            notice: told, in one line, when what says so was lost or damaged.
         """
-        pointer = self.path / f"seed-{dense.seed}" / f"round-{dense.round:02d}.json"
+        pointer = self.pointer(dense.seed)
         content = {"run": dense.run.name, "seed": dense.seed, "sha256": dense.sha, "rows": dict(rows)}
         with locked(pointer.with_suffix(".lock")):
-            if not pointer.is_file() or pointer.read_bytes() != sealed_json(content):
+            if not pointer.exists() and any(cell.seed == dense.seed for cell in self.cells()):
+                notice(f"{pointer} is missing: it is written anew")
+            if pointer.exists():
+                try:
+                    unsealed(pointer)
+                except CorruptStore as error:
+                    notice(f"{error.what}: it is now {set_aside(self.path, pointer, error.what)}, and written anew")
+            if not pointer.exists() or pointer.read_bytes() != sealed_json(content):
                 write_atomic(pointer, sealed_json(content))
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One round of one seed of one run."""
-
-    run: Path
-    seed: int
-    round: int
-
-    @property
-    def path(self) -> Path:
-        """Its folder once it is committed."""
-        return self.run / f"seed-{self.seed}" / f"round-{self.round:02d}"
-
-    @property
-    def committed(self) -> bool:
-        """Whether its folder is there; folders appear whole."""
-        return self.path.is_dir()
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the cell is: checksums, counts, where it comes from.
-
-        Raises:
-            CorruptStore: it cannot be read.
-        """
-        return unsealed(self.path / "manifest.json")
-
-    @property
-    def sha(self) -> str:
-        """SHA-256 of its ticket."""
-        return str(self.manifest["files"]["ticket.safetensors"])
-
-    def ticket(self) -> Ticket:
-        """The mask, the trained weights (as `start`) and the rest.
-
-        Raises:
-            CorruptStore: the file is not what the manifest says.
-        """
-        path = self.path / "ticket.safetensors"
-        content = verified(path, self.sha)
-        try:
-            return decode_ticket(content)
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise CorruptStore(f"{path} is no stored ticket", REMEDY) from error
-
-    def commit(self, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-        """Make the cell appear, with a manifest of every file, in one rename; what was in progress is then removed.
-
-        Args:
-            files: name -> content; `ticket.safetensors` and `training.parquet` among them.
-            about: what the manifest says besides.
-        """
-        commit_folder(self.path, files, {"run": self.run.name, "seed": self.seed, "round": self.round, **about})
-        self.part.unlink(missing_ok=True)
-
-    def add_rows(self, family: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add what one family measured, as a file of its own that never changes.
-
-        Args:
-            family: of the rows; names the file.
-            rows: columns -> values; `sequence` is filled in here.
-        """
-        folder = self.path / "metrics"
-        folder.mkdir(exist_ok=True)
-        sequence = self._highest_sequence() + 1
-        content = encode_rows([dict(row) | {"sequence": sequence} for row in rows])
-        write_atomic(folder / f"{family}-{sha256(content)[:12]}.parquet", content)
-
-    def _highest_sequence(self) -> int:
-        found = [read_rows(path, sha)["sequence"].to_pylist() for path, sha in row_files(self.path)]
-        return max((number for numbers in found for number in numbers), default=0)
-
-    def measured(self) -> set[tuple[str, str]]:
-        """The (family, settings) whose last measurement has no error in it."""
-        found = []
-        for path, sha in row_files(self.path):
-            rows = read_rows(path, sha).to_pylist()
-            fine = all(row["status"] != "error" for row in rows)
-            found += [(row["sequence"], (row["family"], row["settings"]), fine) for row in rows[:1]]
-        last = {key: fine for _, key, fine in sorted(found)}
-        return {key for key, fine in last.items() if fine}
-
-    def keep_logits(self, split: str, content: bytes) -> None:
-        """Keep the logits of a split, as safetensors, for other cells."""
-        (self.path / "metrics").mkdir(exist_ok=True)
-        write_atomic(self.path / "metrics" / f"logits-{split}-{sha256(content)[:12]}.safetensors", content)
-
-    def logits(self, split: str) -> bytes | None:
-        """The logits kept for other cells, or None.
-
-        Raises:
-            CorruptStore: the file is not what its name says.
-        """
-        for path in sorted((self.path / "metrics").glob(f"logits-{split}-*.safetensors")):
-            return verified(path, path.stem.rpartition("-")[2])
-        return None
-
-    @property
-    def part(self) -> Path:
-        """The file of the round in progress."""
-        return self.path.with_suffix(".part")
-
-    def save_part(self, state: TrainState, about: Mapping[str, Any]) -> None:
-        """Replace the round in progress: 32 bytes of SHA-256, then the state."""
-        content = encode_state(state, about)
-        write_atomic(self.part, bytes.fromhex(sha256(content)) + content)
-
-    def load_part(self, about: Mapping[str, Any]) -> TrainState | None:
-        """The round in progress, if there is one, it is whole, and it belongs to what `about` says."""
-        content = self.part.read_bytes() if self.part.is_file() else b""
-        if bytes.fromhex(sha256(content[32:])) != content[:32]:
-            return None
-        state, belongs = decode_state(content[32:])
-        return state if belongs == dict(about) else None
-
-    def lock(self, notice: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Hold the cell, so that no two processes work on it; waits while another does.
-
-        Args:
-            notice: called with one line when waiting begins.
-        """
-        waiting = f"waiting for {self.run.name} seed {self.seed} round {self.round}, which another process works on"
-        return locked(self.path.with_suffix(".lock"), lambda: notice(waiting), self.path / "metrics")
 
 
 @dataclass(frozen=True)
@@ -260,7 +186,7 @@ class RewindPoint:
     @property
     def sha(self) -> str:
         """SHA-256 of its state."""
-        return str(unsealed(self.path / "manifest.json")["files"]["state.safetensors"])
+        return str(read_manifest(self.path)["files"]["state.safetensors"])
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the point while it is written."""
@@ -281,6 +207,26 @@ class RewindPoint:
         content = verified(path, self.sha)
         try:
             state, _ = decode_state(content)
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except UNREADABLE as error:
             raise CorruptStore(f"{path} is no stored state", REMEDY) from error
         return state.weights, state.momentum
+
+
+def _sealed_line(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps({**content, "check": digest(dict(content))}, sort_keys=True) + "\n").encode()
+
+
+def _edited(stored: Path, identity: Mapping[str, Any]) -> list[str]:
+    """What a damaged configuration that can still be read says otherwise."""
+    try:
+        return _difference(yaml.safe_load(stored.read_text())["identity"], identity)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return []
+
+
+def _difference(stored: Any, asked: Any, path: str = "") -> list[str]:
+    """Where two identities differ, as `recipe.epochs is 20 and not 12`."""
+    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+        keys = sorted({*stored, *asked})
+        return [line for key in keys for line in _difference(stored.get(key), asked.get(key), f"{path}.{key}")]
+    return [] if stored == asked else [f"{path[1:]} is {stored} and not {asked}"]

@@ -8,10 +8,21 @@ def opening(search: Experiment) -> str:
     """The first line: data, recipe, rounds, metrics, time, and where results go."""
     config, data = search.config, search.data
     images = f"{len(data.train):,} to train on, {len(data.val):,} for validation, {len(data.test):,} to test on"
-    what = f"{config.names['pruner']} on {config.names['dataset']} ({images}) with {config.names['model']}"
+    what = f"{config.label} on {config.names['dataset']} ({images}) with {config.names['model']}"
     how = f"recipe {config.names['recipe']} ({config.recipe.epochs} epochs), {_plural(len(config.rounds), 'round')}"
     how += f", {_plural(len(config.seeds), 'seed')}"
-    return f"{what}; {how}; metrics {' '.join(config.metrics)}; {_estimate(search)}; results in {search.run.path}"
+    how += f", with the controls {' '.join(c.label.partition(' ')[2] for c in config.controls)}" * bool(config.controls)
+    return f"{what}; {how}; metrics {_metrics(search)}; {_estimate(search)}; results in {search.run.path}"
+
+
+def measuring(search: Experiment) -> str:
+    """The first line of an evaluation: what is measured on what."""
+    count = sum(len(stage.cells()) for stage in search.stages)
+    return f"{search.config.label} in {search.run.path}: {_plural(count, 'trained ticket')}; metrics {_metrics(search)}"
+
+
+def _metrics(search: Experiment) -> str:
+    return " ".join(search.config.metrics)
 
 
 def closing(search: Experiment) -> str:
@@ -25,9 +36,8 @@ def _plural(count: int, word: str) -> str:
 
 
 def to_train(search: Experiment) -> int:
-    """How many cells of the search, its dense model included, are not trained yet."""
-    runs = {search.run.name: search, search.dense.run.name: search.dense}
-    return sum(not cell.committed for stage in runs.values() for cell in stage.cells())
+    """How many cells of the search, and of what it starts from, are not trained yet."""
+    return sum(not cell.committed for stage in search.stages for cell in stage.cells())
 
 
 def _estimate(search: Experiment) -> str:

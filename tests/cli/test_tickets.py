@@ -13,7 +13,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 import ticketsearch
-from ticketsearch.config import compose
+from ticketsearch.compose import compose
 from ticketsearch.console import Display
 from ticketsearch.experiment import Experiment
 from ticketsearch.files import decode_state

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from tests.tiny import DATASET, magnitude_mask, network, same, weights_of
-from ticketsearch.config import compose, families
+from ticketsearch.compose import compose
+from ticketsearch.conf import families
 from ticketsearch.data.base import Data
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.ticket import Mask, Ticket, prunable_layers

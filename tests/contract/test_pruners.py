@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import DATASET, network, same, weights_of
-from ticketsearch.config import choices, compose
+from ticketsearch.compose import compose
+from ticketsearch.conf import choices
 from ticketsearch.errors import UsageError
 from ticketsearch.files import decode_ticket, encode_ticket
 from ticketsearch.pruners.base import Pruner, Source

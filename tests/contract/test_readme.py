@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ticketsearch.config import choices, compose, families
+from ticketsearch.compose import compose
+from ticketsearch.conf import choices, families
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

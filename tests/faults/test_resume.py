@@ -29,7 +29,7 @@ from commands import (
 )
 
 from ticketsearch.files import decode_state
-from ticketsearch.store import Cell
+from ticketsearch.cell import Cell
 from ticketsearch.training.state import Progress, TrainState
 
 LONGER = ("pruner=lth", "dataset.subset=1200", "recipe.epochs=12")

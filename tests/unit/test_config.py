@@ -10,7 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from ticketsearch.cli import main
-from ticketsearch.config import PARTS, Config, choices, compose, conf_dir, families
+from ticketsearch.compose import compose
+from ticketsearch.conf import choices, conf_dir, families
+from ticketsearch.config import PARTS, Config
 
 GOLDEN = {
     "pruner=lth": "89c9361f",

@@ -13,7 +13,7 @@ from rows import COLUMNS
 import ticketsearch
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.results import SCHEMA, encode_rows, read_rows
-from ticketsearch.store import Cell
+from ticketsearch.cell import Cell
 
 TEXT = set(COLUMNS[:9]) | {"prunable", "family", "metric", "variant", "unit", "split", "weights", "at", "settings"}
 NUMBERS = {"sparsity", "sparsity_total", "value", "stderr", "seconds"}

@@ -21,7 +21,7 @@ import ticketsearch
 from ticketsearch.errors import TicketError
 from ticketsearch.files import decode_ticket, encode_ticket, write_atomic
 from ticketsearch.seal import sha256
-from ticketsearch.store import Cell
+from ticketsearch.cell import Cell
 from ticketsearch.ticket import Mask
 
 FILES = {"ticket.safetensors": b"a ticket" * 99, "training.parquet": b"rows"}

@@ -9,7 +9,9 @@ from ticketsearch.errors import UsageError
 HELP = """\
 Draw a figure from the rows of every run; prints the files that it wrote. Imports no torch, trains nothing.
 
-usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=value ...]
+usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=value ...] [--strict]
+
+A round of which a file is damaged is left out, with a warning; with --strict it is an error (exit code 6).
 
 keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi
@@ -27,20 +29,22 @@ def main(arguments: list[str]) -> int:
 
     Raises:
         UsageError: an argument is wrong, or there are no rows for it.
-        CorruptStore: a stored file is not what its checksum says.
+        CorruptStore: with --strict: a stored file is not what its checksum says.
     """
-    keys = _parse(arguments)
+    strict = "--strict" in arguments
+    keys = _parse([argument for argument in arguments if argument != "--strict"])
     name, out = str(keys.pop("figure", "curves")), Path(str(keys.pop("out", "outputs")))
     folder = Path(str(keys.pop("to", out / "figures")))
 
     from ticketsearch.build import build, closest
-    from ticketsearch.config import choices, load_node
+    from ticketsearch.commands.arguments import leave_out
+    from ticketsearch.conf import choices, load_node
     from ticketsearch.results import load_results
 
     if name not in choices("figure"):
         raise closest(name, choices("figure"), f"no figure named {name!r}", "figure=", command="plot")
     figure = build(load_node("figure", name) | keys, "", (), "ticketsearch.figures.base.Figure", command="plot")
-    for path in figure.draw(load_results(out), folder):
+    for path in figure.draw(load_results(out, leave_out(strict)), folder):
         sys.stdout.write(f"{path}\n")
     return 0
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 HELP = """\
 Collect the rows of every run into OUT/results.parquet (rebuilt when it is stale) and print the main ones.
 
-usage: ticketsearch results [out=outputs] [--to FILE.parquet|FILE.csv]
+usage: ticketsearch results [out=outputs] [--to FILE.parquet|FILE.csv] [--strict]
+
+A round of which a file is damaged is left out, with a warning; with --strict it is an error (exit code 6).
 
 examples:
   ticketsearch results                        accuracy, NLL and ECE on the test images, a line per run, seed and round
@@ -28,13 +30,15 @@ def main(arguments: list[str]) -> int:
 
     Raises:
         UsageError: an argument is wrong or there are no runs.
-        CorruptStore: a stored file is not what its checksum says.
+        CorruptStore: with --strict: a stored file is not what its checksum says.
     """
-    out, target = _parse(arguments)
+    strict = "--strict" in arguments
+    out, target = _parse([argument for argument in arguments if argument != "--strict"])
 
+    from ticketsearch.commands.arguments import leave_out
     from ticketsearch.results import load_results
 
-    rows = load_results(out)
+    rows = load_results(out, leave_out(strict))
     if target is None:
         sys.stdout.write(_table(rows).to_string() + "\n")
         return 0

@@ -29,23 +29,17 @@ def main(arguments: list[str]) -> int:
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
-    from ticketsearch.config import compose
+    from ticketsearch.compose import compose
 
     if "--cfg" in arguments:
         return _show(arguments)
     config = compose(arguments)
 
-    from ticketsearch.console import LiveDisplay, PlainDisplay, console
+    from ticketsearch.console import display
     from ticketsearch.runner import run
 
-    if not console.is_terminal:
-        run(config, PlainDisplay())
-        return 0
-    display = LiveDisplay()
-    try:
-        run(config, display)
-    finally:
-        display.stop()
+    with display() as shown:
+        run(config, shown)
     return 0
 
 
@@ -53,7 +47,7 @@ def _show(arguments: list[str]) -> int:
     """Print the composed configuration as yaml."""
     from omegaconf import OmegaConf
 
-    from ticketsearch.config import compose
+    from ticketsearch.compose import compose
     from ticketsearch.errors import UsageError
 
     at = arguments.index("--cfg")

@@ -1,5 +1,6 @@
 """Images as uint8 tensors that live on the device, and datasets as their specification."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
@@ -43,6 +44,15 @@ class Data:
     def splits(self) -> dict[str, Split]:
         """The splits that models are evaluated on, by name; an empty validation split is left out."""
         return {name: split for name, split in (("val", self.val), ("test", self.test)) if len(split)}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every image and label of the three splits; rounds trained on other data are never mixed."""
+        found = hashlib.sha256()
+        for split in (self.train, self.val, self.test):
+            for tensor in (split.images, split.labels):
+                found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def to(self, device: torch.device) -> "Data":
         """The same data on another device."""

@@ -1,14 +1,17 @@
 """What a pruner is: what it looks at, how it ranks weights, and how the survivors are spread over the layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
 
 from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.view import Context, Scope, Score, View
 from ticketsearch.ticket import Mask, Ticket, keep_top
+
+if TYPE_CHECKING:
+    from ticketsearch.config import Config
 
 
 class Source(StrEnum):
@@ -20,6 +23,8 @@ class Source(StrEnum):
     """The trained dense model, everything alive."""
     PREVIOUS = "previous"
     """Round n - 1 after its training, within its mask."""
+    TWIN = "twin"
+    """Round n, after its training, of the run that differs from this one in its pruner: `of` says in which."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Pruner:
         source: what it looks at.
         scope: spreads the survivors over the layers.
         epochs: training of each ticket, in multiples of the recipe's epochs.
+        of: the pruner of the twin, for the source TWIN.
+        of_overrides: what else is different there, as one would type it: `pruner.epochs=2`.
     """
 
     revision: ClassVar[int] = 1
@@ -41,6 +48,12 @@ class Pruner:
     source: Source = Source.PREVIOUS
     scope: Scope = Global()
     epochs: Annotated[float, Ge(0)] = 1.0
+    of: str | None = None
+    of_overrides: tuple[str, ...] = field(default=(), metadata={"identity": False})  # the twin's id is in the identity
+
+    def __post_init__(self) -> None:
+        if (self.source is Source.TWIN) != (self.of is not None):
+            raise ValueError("`of` names the twin's pruner; it goes with source=twin, and with no other source")
 
     def rounds(self, last: int) -> range:
         """The rounds that it draws when the schedule ends at `last`. Round 0, the dense model, is drawn by `dense`
@@ -55,3 +68,19 @@ class Pruner:
             ValueError: a score is not a number.
         """
         return keep_top(self.score(at, ctx), at.mask, self.scope(at, keep))
+
+    def beside(self, twin: "Config") -> "Pruner":
+        """This pruner, once its twin is known.
+
+        Raises:
+            ValueError: the twin's tickets are of no use to it.
+        """
+        return self
+
+    def label(self, name: str) -> str:
+        """What figures call it, given the name of its yaml."""
+        return name
+
+    def order_seed(self, order_seed: int) -> int:
+        """The seed of the order in which its tickets see the data, given that of the dense model."""
+        return order_seed

@@ -16,6 +16,7 @@ class Dense(Pruner):
     source: Source = Source.INIT
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.epochs != 1 or self.source is not Source.INIT:
             raise ValueError(
                 "the dense model trains from its initialisation for the recipe's epochs; change recipe.epochs"

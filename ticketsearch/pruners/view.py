@@ -1,14 +1,18 @@
 """What a pruner may look at when it draws, and what its score and its scope are."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from ticketsearch import seeding
-from ticketsearch.ticket import Layer, Mask, Scores, Weights
+from ticketsearch.ticket import Layer, Mask, Scores, Ticket, Weights
+
+if TYPE_CHECKING:
+    from ticketsearch.pruners.base import Pruner
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,35 @@ class View:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The same round of the run that this one borrows from.
+
+    Attributes:
+        pruner: that drew it.
+        ticket: computes it as its training began: mask, start (every entry of the state dict) and rest.
+        view: computes what its pruner looked at; the network holds those weights then.
+    """
+
+    pruner: "Pruner"
+    ticket: Callable[[], Ticket]
+    view: Callable[[], View]
+
+
+@dataclass(frozen=True)
 class Context:
     """What a draw may use besides its view.
 
     Attributes:
         seed: of the cell.
         initial: the weights at initialisation.
+        fresh: computes other initial weights, a state dict for each purpose.
+        twin: for the source TWIN.
     """
 
     seed: int
     initial: Weights
+    fresh: Callable[[str], Weights]
+    twin: Twin | None = None
 
     def rng(self, purpose: str) -> torch.Generator:
         """A generator for one purpose; the round is no part of its key, so that what it ranks is nested over rounds."""

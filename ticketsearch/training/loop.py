@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ticketsearch.data.base import Data, Dataset
 from ticketsearch.data.batches import Batches
 from ticketsearch.errors import RunFailed
+from ticketsearch.provenance import environment
 from ticketsearch.ticket import Ticket
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
@@ -63,6 +64,7 @@ class Training:
             RunFailed: the loss was not finite.
         """
         job, progress, started = self.job, self.progress, time.monotonic()
+        progress.made = sorted({*progress.made, environment(self.device)})
         if progress.step == 0 and 0 in job.snapshots:
             job.checkpoint.snapshot(self.state())
         epochs = -(-(job.start.data_step + self.steps) // self.batches.per_epoch)

@@ -36,6 +36,7 @@ class Progress:
         best_accuracy: its validation accuracy.
         last_finite: the loss of the last step that was checked; None before the first.
         seconds: training time over all processes that worked on it.
+        made: the environments of those processes (`ticketsearch.provenance`), each once.
     """
 
     step: int = 0
@@ -44,6 +45,7 @@ class Progress:
     best_accuracy: float = -1.0
     last_finite: float | None = None
     seconds: float = 0.0
+    made: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -1,0 +1,93 @@
+"""`ticketsearch evaluate`."""
+
+from pathlib import Path
+
+HELP = """\
+Measure what is asked for and not yet there on every ticket that is trained. Trains nothing; rows are added.
+
+usage: ticketsearch evaluate [out=outputs] [metrics=all] [run=NAME] [dataset=] [model=] [pruner=] [key=value ...]
+
+which runs:  run dataset model pruner (one or a list; all runs if left out, and always the dense models that they need)
+how:         metrics metrics.FAMILY.SETTING device threads dataset.root extensions
+
+examples:
+  ticketsearch evaluate                             every family, on every run
+  ticketsearch evaluate 'metrics=[calibration]' pruner=lth
+  ticketsearch evaluate run=digits-resnet20-lth-89c9361f metrics=fast
+"""
+
+FILTERS = ("dataset", "model", "pruner")
+KEYS = ("out", "metrics", "device", "threads", "dataset.root", "extensions")
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate every chosen run.
+
+    Raises:
+        UsageError: an argument is wrong, or there is no such run.
+        CorruptStore: a stored file is not what its checksum says; what is whole has been measured.
+    """
+    filters, typed = _parse(arguments)
+
+    from dataclasses import replace
+
+    from ticketsearch.compose import compose
+    from ticketsearch.config import Config
+    from ticketsearch.console import display
+    from ticketsearch.runner import measure
+
+    asked = compose(typed)
+    configs = []
+    for run in _chosen(Path(asked.options.out), filters):
+        stored = Config.restored(run, asked.options, asked.metrics)
+        dataset = replace(stored.dataset, root=asked.dataset.root)
+        configs.append((run, replace(stored, dataset=dataset, overrides=tuple(arguments))))
+    with display() as shown:
+        for run, config in configs:
+            measure(run, config, shown)
+    return 0
+
+
+def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Which runs, and the overrides that say how."""
+    from ticketsearch.build import closest
+    from ticketsearch.errors import UsageError
+    from ticketsearch.overrides import parsed
+
+    filters: dict[str, list[str]] = {}
+    typed = []
+    for text in arguments:
+        override = parsed(text)
+        key, value = override.key_or_group, override.value()
+        if key in (*FILTERS, "run"):
+            filters[key] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+        elif key in KEYS or key.startswith("metrics."):
+            typed.append(text)
+        else:
+            names = (*FILTERS, "run", *KEYS)
+            raise closest(key, names, f"evaluate takes no key {key}", suffix="=...", command="evaluate")
+    if any(not values for values in filters.values()):
+        raise UsageError("nothing is chosen", "a filter names at least one run", "ticketsearch evaluate --help")
+    return filters, typed
+
+
+def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
+    """The folders of the runs that pass every filter.
+
+    Raises:
+        UsageError: none does.
+    """
+    from ticketsearch.errors import UsageError
+    from ticketsearch.seal import unsealed
+
+    runs = [path.parent for path in sorted(out.glob("*/config.yaml"))]
+    found = []
+    for run in runs:
+        stored = unsealed(run / "config.yaml")
+        named = all(stored[key]["name"] in filters.get(key, [stored[key]["name"]]) for key in FILTERS)
+        if named and run.name in filters.get("run", [run.name]):
+            found.append(run)
+    if not found:
+        there = f"there are: {' '.join(run.name for run in runs)}" if runs else f"there are no runs in {out}"
+        raise UsageError("no run fits", there, "ticketsearch evaluate")
+    return found

@@ -1,0 +1,113 @@
+"""From what was typed to a checked configuration. Imports no torch itself.
+
+Hydra composes yaml; what is accepted is decided here. Every override of a value reaches Hydra as `++key=value`, so that
+Hydra refuses none, and the strict check against the dataclasses refuses each that they do not have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+from ticketsearch.build import build, closest
+from ticketsearch.conf import choices, families, load_node
+from ticketsearch.config import METRIC, PARTS, Config, Options
+from ticketsearch.errors import UsageError
+from ticketsearch.overrides import checked, composed, parsed
+
+CONTROL = "control"
+"""The choice of `conf/pruner` that `controls=true` adds in each of its variants."""
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """Compose and check a configuration; nothing is created by it.
+
+    Args:
+        overrides: as typed: `pruner=lth`, `schedule.rounds=3`, `metrics=[accuracy]`.
+
+    Raises:
+        UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
+    """
+    keys = [parsed(text).key_or_group for text in overrides]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
+    config = replace(_config(*_composed(overrides)), overrides=tuple(overrides))
+    if config.pruner.of is not None:
+        config = _beside(config, _twin(config))
+    return replace(config, controls=_controls(config)) if config.options.controls else config
+
+
+def _composed(overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
+    typed = [checked(text) for text in overrides]
+    names, node = composed(typed)
+    chosen: dict[str, str] = {}
+    if names.get("recipe") == "auto":
+        extensions = tuple(node.get("extensions") or ())
+        model, dataset = (build(node.get(part), part, extensions, PARTS[part]) for part in ("model", "dataset"))
+        chosen["recipe"] = model.recipe or dataset.recipe
+    if names.get("metrics") == "all":
+        chosen["metrics"] = f"[{','.join(families())}]"
+    if not chosen:
+        return names, node
+    kept = [text for text in typed if text.partition("=")[0] not in chosen]
+    return composed(kept + [f"{group}={name}" for group, name in chosen.items()])
+
+
+def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
+    top = {key: value for key, value in node.items() if key not in (*PARTS, "metrics")}
+    if "_target_" in top:
+        raise closest("_target_", node, "unknown key _target_")
+    options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, "metrics"))
+    parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
+    if options.precision != "auto":
+        parts["recipe"] = replace(parts["recipe"], precision=options.precision)
+    asked = node.get("metrics") or {}
+    metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
+    config = Config(names, options, metrics=metrics, **parts)
+    return config.dense if names["pruner"] == "dense" else config
+
+
+def _twin(config: Config) -> Config:
+    """The run that differs from this one in its pruner only, and in what `pruner.of_overrides` says."""
+    name, more = str(config.pruner.of), config.pruner.of_overrides
+    if name not in choices("pruner"):
+        raise closest(name, choices("pruner"), f"no pruner named {name!r}", "pruner.of=")
+    replaced = {"pruner", "controls", *(parsed(text).key_or_group for text in more)}
+    kept = [text for text in config.overrides if _key(text) not in replaced and not _key(text).startswith("pruner.")]
+    return replace(compose([*kept, f"pruner={name}", *more]), overrides=config.overrides)
+
+
+def _key(text: str) -> str:
+    return str(parsed(text).key_or_group)
+
+
+def _beside(config: Config, twin: Config) -> Config:
+    """A configuration with its twin.
+
+    Raises:
+        UsageError: the twin's tickets are of no use to it.
+    """
+    try:
+        if (twin.dataset, twin.model, twin.options.prunable) != (config.dataset, config.model, config.options.prunable):
+            raise ValueError("its twin has another dataset, model or choice of prunable weights")
+        return replace(config, pruner=config.pruner.beside(twin), twin=twin)
+    except ValueError as error:
+        wrong = f"pruner.of={config.pruner.of}: {error}"
+        raise UsageError(wrong, "a twin's tickets must fit", "ticketsearch run pruner=control pruner.of=lth") from error
+
+
+def _controls(config: Config) -> tuple[Config, ...]:
+    """Every control of a configuration that makes sense; a dense model and a control have none."""
+    if not config.rounds or config.twin or config.rounds[0] == 0:
+        return ()
+    of = {"of": config.names["pruner"], "of_overrides": [t for t in config.overrides if _key(t).startswith("pruner.")]}
+    names, found = dict(config.names) | {"pruner": CONTROL}, []
+    node = load_node("pruner", CONTROL)
+    for action in get_args(build(node, "pruner").__dataclass_fields__["action"].type):
+        control = replace(config, names=names, pruner=build(node | of | {"action": action}, "pruner"))
+        try:
+            found.append(_beside(control, config))
+        except UsageError:
+            continue
+    return tuple(found)

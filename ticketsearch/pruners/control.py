@@ -1,0 +1,115 @@
+"""Controls: tickets that should lose. Each takes one thing away from another pruner's tickets and keeps the rest; where
+a control does as well, that thing was not what made the ticket win.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from annotated_types import Ge
+
+from ticketsearch import seeding
+from ticketsearch.pruners.base import Pruner, Source
+from ticketsearch.pruners.scores import Magnitude
+from ticketsearch.pruners.view import Context, Score, Twin, View
+from ticketsearch.ticket import Mask, Ticket, keep_top
+
+if TYPE_CHECKING:
+    from ticketsearch.config import Config
+
+
+@dataclass(frozen=True)
+class Control(Pruner):
+    """The tickets of another pruner (`of`) with one thing changed; they train for as long as those.
+
+    `reinit`, `shuffle` and `invert` are the ablations of Frankle & Carbin (2019) and of Frankle et al. (2021,
+    "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?").
+
+    Attributes:
+        action: `reinit`: its mask with fresh weights, the same in every round. `shuffle`: its mask permuted within each
+            layer, which keeps the layers' densities; the permutation is the same in every round, so nested masks stay
+            nested. `reshuffle`: its kept start values permuted within each layer. `invert`: the weights that it ranks
+            lowest, in the view that it looked at itself (for LTH: the smallest of the twin's round before). `reorder`:
+            its ticket, trained with another order of the data.
+        repeat: which of the possible fresh weights, permutations and orders: another number is another control.
+    """
+
+    score: Score = Magnitude()  # only the twin's is used
+    source: Source = Source.TWIN
+    of: str | None = "lth"
+    action: Literal["reinit", "shuffle", "reshuffle", "invert", "reorder"] = "reinit"
+    repeat: Annotated[int, Ge(1)] = 1
+
+    def beside(self, twin: "Config") -> "Control":
+        if twin.twin:
+            raise ValueError("a control of a control shows nothing")
+        if twin.rounds[:1] == range(1):
+            raise ValueError("the dense model has no tickets")
+        if self.action == "invert" and type(twin.pruner).draw is not Pruner.draw:
+            raise ValueError("it draws without a score, so there is nothing to invert")
+        if self.action == "shuffle" and twin.rewind.weights == "source":
+            raise ValueError(
+                "its tickets start from trained weights, which are zero where a shuffled mask would put them"
+            )
+        return replace(self, epochs=twin.pruner.epochs)
+
+    def label(self, name: str) -> str:
+        return f"{self.of} {self.action}" + f" {self.repeat}" * (self.repeat > 1)
+
+    def order_seed(self, order_seed: int) -> int:
+        if self.action != "reorder":
+            return order_seed
+        return seeding.stable_seed(order_seed, "control/reorder", self.repeat)
+
+    def draw(self, at: View, keep: int, ctx: Context) -> Mask | Ticket:
+        """The ticket of one round.
+
+        Raises:
+            ValueError: a score of the twin's is not a number, or its pruner gives start weights that a mask of another
+                shape cannot use.
+        """
+        actions: dict[str, Callable[[View, int, Context], Mask | Ticket]] = {
+            "reinit": lambda at, keep, ctx: Ticket(at.mask, ctx.fresh(self._purpose), at.rest),
+            "shuffle": self._shuffle,
+            "reshuffle": self._reshuffle,
+            "invert": _invert,
+            "reorder": lambda at, keep, ctx: _twin(ctx).ticket(),
+        }
+        return actions[self.action](at, keep, ctx)
+
+    @property
+    def _purpose(self) -> str:
+        """What its randomness is for; the first `reinit` has the weights of `rewind=reinit`."""
+        return self.action + f"-{self.repeat}" * (self.repeat > 1)
+
+    def _permutation(self, name: str, count: int, ctx: Context) -> torch.Tensor:
+        return torch.randperm(count, generator=ctx.rng(f"{self._purpose}/{name}"))
+
+    def _shuffle(self, at: View, keep: int, ctx: Context) -> Mask:
+        permuted = {}
+        for name, alive in at.mask.items():
+            permuted[name] = alive.flatten()[self._permutation(name, alive.numel(), ctx)].view_as(alive)
+        return Mask(permuted)
+
+    def _reshuffle(self, at: View, keep: int, ctx: Context) -> Ticket:
+        ticket = _twin(ctx).ticket()
+        start = dict(ticket.start)
+        for name, alive in ticket.mask.items():
+            kept = start[name][alive]
+            start[name] = start[name].clone()
+            start[name][alive] = kept[self._permutation(name, len(kept), ctx)]
+        return replace(ticket, start=start)
+
+
+def _invert(at: View, keep: int, ctx: Context) -> Mask:
+    twin = _twin(ctx)
+    view = twin.view()
+    scores = {name: -score for name, score in twin.pruner.score(view, ctx).items()}
+    return keep_top(scores, view.mask, twin.pruner.scope(view, keep))
+
+
+def _twin(ctx: Context) -> Twin:
+    if ctx.twin is None:
+        raise ValueError("a control needs a twin")
+    return ctx.twin

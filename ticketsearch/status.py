@@ -1,0 +1,113 @@
+"""Where every search stands, by a look at names, manifests and locks; no file is read whole. Imports no torch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.lock import holder
+from ticketsearch.seal import read_manifest
+
+DONE, HELD, STARTED, BROKEN, OPEN = "#", ">", "-", "!", "."
+"""Marks of a round: trained; held by a process; begun and interrupted; damaged; not begun."""
+
+
+@dataclass(frozen=True)
+class SeedStatus:
+    """One seed of one run.
+
+    Attributes:
+        run: the run's name.
+        seed: of the cells.
+        marks: one for each round that was ever asked for, or is there; see the constants above.
+        notes: what is to say about rounds that are not done, a line each.
+    """
+
+    run: str
+    seed: int
+    marks: str
+    notes: tuple[str, ...]
+
+    @property
+    def done(self) -> int:
+        """How many rounds are trained."""
+        return self.marks.count(DONE)
+
+
+def status(out: Path) -> Iterator[SeedStatus]:
+    """The status of every seed of every run under `out`.
+
+    Raises:
+        UsageError: there are no runs.
+    """
+    runs = sorted({path.parent for path in out.glob("*/seed-*/")} | {path.parent for path in out.glob("*/config.yaml")})
+    if not runs:
+        raise UsageError(f"no runs in {out}", "`out` must be a folder that `ticketsearch run` has written to")
+    for run in runs:
+        asked = _asked(run)
+        there = {int(path.name[5:]) for path in run.glob("seed-*/")}
+        for seed in sorted({*asked, *there}):
+            yield _seed(run, seed, asked.get(seed, set()))
+
+
+def _asked(run: Path) -> dict[int, set[int]]:
+    """Seed -> the rounds that any command asked for; of lines that cannot be read nothing is known."""
+    found: dict[int, set[int]] = {}
+    log = run / "invocations.jsonl"
+    for text in log.read_bytes().splitlines() if log.is_file() else []:
+        try:
+            line = json.loads(text)
+            for seed in line["seeds"]:
+                found.setdefault(int(seed), set()).update(map(int, line["rounds"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _seed(run: Path, seed: int, asked: set[int]) -> SeedStatus:
+    folder, marks, notes = run / f"seed-{seed}", "", []
+    there = {int(path.name[6:8]) for path in folder.glob("round-[0-9]*") if path.is_dir() or path.suffix == ".part"}
+    for round_ in sorted(asked | there):
+        mark, note = _round(folder / f"round-{round_:02d}")
+        marks += mark
+        if note:
+            notes.append(f"round {round_}: {note}")
+    return SeedStatus(run.name, seed, marks, tuple(notes))
+
+
+def _round(cell: Path) -> tuple[str, str]:
+    """The mark of a round and, unless it is done or not begun, what is to say about it."""
+    said = holder(cell.with_suffix(".lock"))
+    who = f"held by {said}" if said and said.alive else ""
+    if cell.is_dir():
+        try:
+            missing = [name for name in read_manifest(cell)["files"] if not (cell / name).is_file()]
+        except CorruptStore as error:
+            return BROKEN, error.what
+        if missing:
+            return BROKEN, f"{', '.join(missing)} missing"
+        return DONE, f"trained, {who}" if who else ""
+    epoch = _epoch(cell.with_suffix(".part"))
+    if who:
+        return HELD, f"{who}, {epoch} stored" if epoch else who
+    return (STARTED, f"interrupted, {epoch} stored") if epoch else (OPEN, "")
+
+
+def _epoch(part: Path) -> str:
+    """How far a round in progress has come: `epoch 5`; "" without one.
+
+    Behind 32 bytes of checksum it is safetensors; of that, only the header and the tensor `json` are read.
+    """
+    try:
+        with part.open("rb") as file:
+            file.seek(32)
+            length = int.from_bytes(file.read(8), "little")
+            begin, end = json.loads(file.read(length))["json"]["data_offsets"]
+            file.seek(40 + length + begin)
+            history = json.loads(file.read(end - begin))["progress"]["history"]
+        return f"epoch {int(history[-1]['epoch'])}"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError):
+        return "something that cannot be read"

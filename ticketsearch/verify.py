@@ -1,0 +1,120 @@
+"""Reading every byte of what is stored and comparing it with its checksum, and every pointer with what it points to.
+
+Changes nothing, and takes no locks: it can run beside a search, and on outputs that may only be read.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ticketsearch.cell import Cell
+from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.origin import check_origin
+from ticketsearch.results import check_about, derived_files, intact, metric_files, read_rows
+from ticketsearch.seal import digest, unsealed
+from ticketsearch.store import Run
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One run, read to the last byte.
+
+    Attributes:
+        run: its folder.
+        cells: committed cells in it.
+        size: bytes read.
+        wrong: what is wrong, a line each.
+        aside: how many files and folders were set aside before; they are not looked at.
+    """
+
+    run: Path
+    cells: int
+    size: int
+    wrong: tuple[str, ...]
+    aside: int
+
+
+def verify(out: Path) -> Iterator[Checked]:
+    """Check every run under `out`, one after the other.
+
+    Raises:
+        UsageError: there are no runs.
+    """
+    runs = [Run(path.parent) for path in sorted(out.glob("*/config.yaml"))]
+    runs += [Run(path) for path in sorted({p.parent for p in out.glob("*/seed-*/")} - {run.path for run in runs})]
+    if not runs:
+        raise UsageError(f"no runs in {out}", "`out` must be a folder that `ticketsearch run` has written to")
+    for run in runs:
+        aside = sum(path.suffix != ".txt" for path in run.path.glob("aside/*"))
+        yield Checked(run.path, len(run.cells()), _size(run.path), tuple(_wrong(run)), aside)
+
+
+def derived(out: Path) -> list[str]:
+    """What is wrong with the collected rows; they are made again when they are asked for."""
+    path, _ = derived_files(out)
+    return [f"{path} is not what its checksum says"] if path.exists() and not intact(out) else []
+
+
+def _size(run: Path) -> int:
+    inside = (path for path in run.rglob("*") if "aside" not in path.relative_to(run).parts)
+    return sum(path.stat().st_size for path in inside if path.is_file())
+
+
+def _wrong(run: Run) -> Iterator[str]:
+    """Every fault of a run, in a line each."""
+    checks: list[Callable[[], object]] = [partial(_check_name, run), partial(_check_notes, run)]
+    for pointer in sorted(run.path.glob("seed-*/round-*.json")):
+        checks.append(partial(_check_pointer, run, pointer))
+    for cell in run.cells():
+        checks += [cell.check, partial(check_origin, cell), partial(_check_metrics, cell)]
+    checks += [point.read for point in run.rewinds()]
+    for part in sorted(run.path.glob("seed-*/round-*.part")):
+        checks.append(Cell(run.path, int(part.parent.name[5:]), int(part.stem[6:])).read_part)
+    told = set()
+    for check in checks:
+        try:
+            check()
+        except (CorruptStore, UsageError) as error:
+            if error.what not in told:
+                yield error.what
+            told.add(error.what)
+
+
+def _check_name(run: Run) -> None:
+    """The configuration is the one that the folder is named after."""
+    identity = run.config().get("identity")
+    if not run.name.endswith(f"-{digest(identity)[:8]}"):
+        raise CorruptStore(f"{run.path / 'config.yaml'} is of another run than its folder's name says", "")
+
+
+def _check_notes(run: Run) -> None:
+    """Every command that worked on the run is noted; a pruned run says which dense cells it starts from."""
+    if run.damaged_notes() or not run.notes():
+        raise CorruptStore(f"{run.path / 'invocations.jsonl'} is missing or has lines that are not as written", "")
+    for cell in run.cells():
+        if cell.round and not run.pointer(cell.seed).is_file():
+            raise CorruptStore(f"{run.pointer(cell.seed)} is missing: nothing says which dense model this is", "")
+
+
+def _check_pointer(run: Run, pointer: Path) -> None:
+    """Round 0 points to a dense cell that is there and is the one that was meant."""
+    said = unsealed(pointer)
+    dense = Cell(run.path.parent / Path(said["run"]).name, int(said["seed"]), 0)
+    if not dense.committed:
+        raise CorruptStore(f"{pointer} points to {dense.path}, which is not there", "")
+    try:
+        now = dense.sha
+    except CorruptStore:
+        return  # told where it lies
+    if now != said["sha256"]:
+        raise CorruptStore(f"{pointer} points to another ticket than {dense.path} is now", "")
+
+
+def _check_metrics(cell: Cell) -> None:
+    """Every added file is what its name says, and its rows are about this ticket."""
+    damaged = [why for _, why in cell.damaged_metrics()]
+    if damaged:
+        raise CorruptStore("; ".join(damaged), "")
+    tables = [read_rows(path, sha) for path, sha in metric_files(cell.path, "*-*.parquet")]
+    check_about(cell.run.parent, cell.path, tables)
