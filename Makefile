@@ -6,7 +6,7 @@ BIN         := $(VENV)/bin
 OUT         ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types mutants clean
+.PHONY: help install demo test test-slow lint format types mutants chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: install  ## style and types
 format: install  ## put the code in its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+chaos: install  ## kill a search and damage its files at random, for 5 minutes; nothing may come out differently
+	$(BIN)/python scripts/chaos.py --seconds 300
 
 mutants: install  ## break the code line by line; a test must notice each time
 	$(BIN)/python scripts/mutants.py

@@ -118,9 +118,13 @@ class Cell:
         """The names of the files that were added.
 
         Raises:
-            CorruptStore: the list is damaged.
+            CorruptStore: the list is damaged, or missing where there are files.
         """
-        return list(unsealed(self.index)["files"]) if self.index.exists() else []
+        if self.index.exists():
+            return list(unsealed(self.index)["files"])
+        if any(metric_files(self.path)):
+            raise CorruptStore(f"{self.index} is missing", REMEDY)
+        return []
 
     def add(self, name: str, content: bytes) -> None:
         """Add a file of rows or logits, and its name to the list.
@@ -128,9 +132,11 @@ class Cell:
         Raises:
             CorruptStore: the list is damaged.
         """
-        self.index.parent.mkdir(exist_ok=True)
+        before = self.added()
+        if not self.index.exists():
+            self.list_added([])  # there is a list before there are files, so that a lost one is missed
         write_atomic(self.index.with_name(name), content)
-        self.list_added([*self.added(), name])
+        self.list_added([*before, name])
 
     def list_added(self, names: Iterable[str]) -> None:
         """Replace the list of the files that were added."""

@@ -72,7 +72,7 @@ def _twin(config: Config) -> Config:
     """The run that differs from this one in its pruner only, and in what `pruner.of_overrides` says."""
     name, more = str(config.pruner.of), config.pruner.of_overrides
     if name not in choices("pruner"):
-        raise closest(name, choices("pruner"), f"no pruner named {name!r}", "pruner.of=")
+        raise closest(name, choices("pruner"), f"no pruner named {name!r}", "pruner=control pruner.of=")
     replaced = {"pruner", "controls", *(parsed(text).key_or_group for text in more)}
     kept = [text for text in config.overrides if _key(text) not in replaced and not _key(text).startswith("pruner.")]
     return replace(compose([*kept, f"pruner={name}", *more]), overrides=config.overrides)
@@ -91,7 +91,11 @@ def _beside(config: Config, twin: Config) -> Config:
     try:
         if (twin.dataset, twin.model, twin.options.prunable) != (config.dataset, config.model, config.options.prunable):
             raise ValueError("its twin has another dataset, model or choice of prunable weights")
-        return replace(config, pruner=config.pruner.beside(twin), twin=twin)
+        if (twin.seeds, twin.options.out) != (config.seeds, config.options.out):
+            raise ValueError("its twin has other seeds or another folder")
+        if twin.controls:
+            raise ValueError("its twin has controls of its own: run them by themselves")
+        return replace(config, pruner=config.pruner.beside(config, twin), twin=twin)
     except ValueError as error:
         wrong = f"pruner.of={config.pruner.of}: {error}"
         raise UsageError(wrong, "a twin's tickets must fit", "ticketsearch run pruner=control pruner.of=lth") from error

@@ -131,7 +131,7 @@ class Config:
         target = full(getattr(self, part))["_target_"]
         return {} if target == load_node(part, self.names[part])["_target_"] else {"class": target}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Eight hexadecimal digits of the identity: runs whose numbers may differ have different ids."""
         return digest(self.identity())[:8]

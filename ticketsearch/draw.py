@@ -59,7 +59,7 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
         "kept": ticket.mask.kept,
         "total": ticket.mask.total,
         "source": origin,
-        "start": _start_of(experiment, given, points),
+        "start": _start_of(experiment, cell, given, points),
         "data": experiment.fingerprint,
     }
     snapshots = kept_steps(experiment) if cell.round == 0 else frozenset()
@@ -137,7 +137,8 @@ def _rewound(
     config = experiment.config
     weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
     if isinstance(drawn, Ticket):
-        given = {name: tensor.detach().cpu().contiguous() for name, tensor in drawn.start.items()}
+        names = experiment.model.state_dict()  # their order, so that the same weights are the same file
+        given = {name: drawn.start[name].detach().cpu().contiguous() for name in names}
         return replace(drawn, start=given), start
     if config.pruner.source is Source.TWIN:
         theirs = experiment.twin.run.cell(cell.seed, cell.round)
@@ -147,10 +148,13 @@ def _rewound(
     return Ticket(drawn, weights, config.rest.apply(drawn, weights)), start
 
 
-def _start_of(experiment: Experiment, given: bool, points: RewindPoints) -> dict[str, Any]:
-    """Where the start weights come from, for the manifest."""
+def _start_of(experiment: Experiment, cell: Cell, given: bool, points: RewindPoints) -> dict[str, Any]:
+    """Where the start weights come from, for the manifest; a new mask for a twin's weights has them from there."""
     if given:
         return {"artefact": "start.safetensors"}
+    if experiment.config.pruner.source is Source.TWIN:
+        theirs = experiment.twin.run.cell(cell.seed, cell.round)
+        return {**theirs.manifest["start"], "of": experiment.twin.run.name}
     used = {str(step): sha for step, sha in sorted(points.used.items())}
     return {**experiment.config.rewind.origin(experiment.per_epoch), "run": experiment.dense.run.name, "points": used}
 

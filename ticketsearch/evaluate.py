@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from ticketsearch.cell import Cell
 from ticketsearch.config import difference
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
-from ticketsearch.ticket import Mask
+from ticketsearch.ticket import Mask, Weights
 from ticketsearch.training.predict import predict
 
 
@@ -43,7 +43,7 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
-        measured = _measure(experiment, metric, family, ctx, columns)
+        measured = _measure(experiment, metric, family, ctx, columns, ticket.start)
         cell.add_rows(family, measured, dense)
         rows += measured
     return rows
@@ -62,12 +62,19 @@ def row(columns: Mapping[str, Any], family: str, value: Value, **more: Any) -> d
 
 
 def _measure(
-    experiment: Experiment, metric: Metric, family: str, ctx: EvalContext, columns: Mapping[str, Any]
+    experiment: Experiment,
+    metric: Metric,
+    family: str,
+    ctx: EvalContext,
+    columns: Mapping[str, Any],
+    weights: Weights,
 ) -> list[dict[str, Any]]:
+    """The rows of one family; of one that fails, or leaves the model otherwise than it was, a row that says so."""
     started = time.perf_counter()
     more: dict[str, Any] = {"settings": settings(metric)}
     try:
         values = metric(experiment.model, experiment.data, ctx)
+        _check_unchanged(experiment.model, weights)
         more["seconds"] = (time.perf_counter() - started) / len(values)
     except Exception as error:  # noqa: BLE001 - whatever a metric does wrong, the round and the other metrics are kept
         more |= {
@@ -75,9 +82,19 @@ def _measure(
             "error": f"{type(error).__name__}: {error}",
             "seconds": time.perf_counter() - started,
         }
+        experiment.model.load_state_dict(dict(weights))  # it may have failed in the middle of a change
+        experiment.model.eval()
+        ctx.forget()
         experiment.display.notice(f"{family} of round {columns['round']} failed: {more['error']}")
         values = [Value(family, float("nan"), None)]
     return [row(columns, family, value, **more | _if_not_finite(value, more)) for value in values]
+
+
+def _check_unchanged(model: nn.Module, weights: Weights) -> None:
+    """Raise ArithmeticError if a metric has changed the model."""
+    now = model.state_dict()
+    if model.training or not all(torch.equal(now[name].cpu(), weights[name]) for name in now):
+        raise ArithmeticError("it changed the model, so its values are of no ticket")
 
 
 def _if_not_finite(value: Value, more: Mapping[str, Any]) -> dict[str, Any]:

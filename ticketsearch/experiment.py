@@ -104,7 +104,10 @@ class Experiment:
         found = [] if self.dense is self else [self.dense]
         found += list(self.twin.stages) if self.config.twin else []
         found += [self, *(stage for control in self.config.controls for stage in self._stage(control).stages)]
-        return tuple({stage.run.name: stage for stage in reversed(found)}.values())[::-1]
+        once: dict[str, Experiment] = {}
+        for stage in found:
+            once.setdefault(stage.run.name, stage)
+        return tuple(once.values())
 
     def _stage(self, config: Config) -> "Experiment":
         layers = prunable_layers(self.model, config.options.prunable)
@@ -133,17 +136,18 @@ class Experiment:
 
     def begin(self, command: str = "run") -> None:
         """Set the threads and note the command in the run; say so where it goes on in another environment."""
+        threads = self.set_threads()
         before, now = {made for about in _manifests(self.run) for made in about["made"]}, self.environment
         if before and now not in before:
             told = f"{self.run.name} was trained with {' and '.join(sorted(before))}; this is {now}"
             self.display.notice(f"{told}: the last digits may differ, and each round says what it was trained with")
         cells = {"seeds": list(self.config.seeds), "rounds": list(self.config.rounds)} if command == "run" else {}
-        invocation = provenance.invocation(["ticketsearch", command, *self.config.overrides], now, self.set_threads())
+        invocation = provenance.invocation(["ticketsearch", command, *self.config.overrides], now, threads)
         self.run.note(invocation | cells)
 
     @property
     def environment(self) -> str:
-        """What decides the last digits of numbers besides the threads."""
+        """What decides the last digits of numbers."""
         return provenance.environment(self.device)
 
     def set_threads(self) -> int:

@@ -5,6 +5,7 @@ other hosts, where the kernel's word is not always heard (network file systems).
 """
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -58,9 +59,11 @@ def holder(path: Path) -> Holder | None:
     """Who holds a lock file by its own word; None: nobody, or somebody who has not said so yet."""
     try:
         said = json.loads(path.read_bytes())
-        return Holder(str(said["host"]), int(said["pid"]), float(said["start"]), float(said["heartbeat"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        found = Holder(str(said["host"]), int(said["pid"]), float(said["start"]), float(said["heartbeat"]))
+        possible = 0 < found.pid < 2**31 and math.isfinite(found.heartbeat) and str(found)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return found if possible else None
 
 
 class Lock:
@@ -127,7 +130,7 @@ class Lock:
         said = json.dumps(asdict(Holder(platform.node(), os.getpid(), start, time.time())))
         file = os.open(self.path, os.O_WRONLY)
         try:
-            os.write(file, f"{said:<{_LENGTH - 1}}\n".encode())
+            os.ftruncate(file, os.write(file, f"{said:<{_LENGTH - 1}}\n".encode()))  # whatever was behind it goes
         finally:
             os.close(file)
 

@@ -10,8 +10,9 @@ import torch
 
 
 def environment(device: torch.device) -> str:
-    """What decides the last digits of numbers: torch's version and the kernels of the device."""
-    kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    """What decides the last digits of numbers: torch's version, the kernels of the device, and on a CPU the threads."""
+    threads = torch.get_num_threads()
+    kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {threads} thread{'s' * (threads > 1)}"
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else kernels
     return f"torch {torch.__version__} on {on}"
 

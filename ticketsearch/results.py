@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketsearch.errors import CorruptStore, UsageError
-from ticketsearch.seal import sha256, unsealed, verified
+from ticketsearch.seal import REMEDY, sealed_json, sha256, unsealed, verified
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
 SCHEMA = pa.schema(
@@ -146,8 +145,8 @@ def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
         UsageError: there are no runs.
         CorruptStore: raised by `leave_out`.
     """
-    tables = []
-    for cell, instead in _cells(out, leave_out):
+    tables, cells = [], list(_cells(out, leave_out))
+    for cell, instead in cells:
         try:
             found = [read_rows(path, sha) for path, sha in row_files(cell)]
             check_about(out, cell, found)
@@ -155,6 +154,8 @@ def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
             leave_out(error)
             continue
         tables += [_saying(table, instead) for table in found]
+    if cells and not tables:
+        raise CorruptStore(f"no round in {out} is whole", REMEDY, f"ticketsearch verify out={out}")
     if not tables:
         raise UsageError(
             f"no runs in {out}",
@@ -208,7 +209,7 @@ def load_results(out: str | Path = "outputs", leave_out: LeaveOut = _refuse) -> 
     derived, label = derived_files(out)
     try:
         state = _state(out)
-        if intact(out) and json.loads(label.read_text())["state"] == state:
+        if intact(out) and unsealed(label)["state"] == state:
             return _table(derived.read_bytes()).to_pandas()
     except CorruptStore:
         state = ""  # a damaged round: what is derived cannot be told to be fresh
@@ -226,8 +227,9 @@ def load_results(out: str | Path = "outputs", leave_out: LeaveOut = _refuse) -> 
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
     try:
+        label.unlink(missing_ok=True)  # a kill between the two leaves rows without a label, not with a wrong one
         _replace(derived, content)
-        _replace(label, json.dumps({"state": state, "sha256": sha256(content)}).encode())
+        _replace(label, sealed_json({"state": state, "sha256": sha256(content)}))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # what one may only read can be plotted too
             raise
@@ -243,8 +245,8 @@ def intact(out: Path) -> bool:
     """Whether what is derived is there and is what its checksum says."""
     derived, label = derived_files(out)
     try:
-        return json.loads(label.read_text())["sha256"] == sha256(derived.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError):
+        return unsealed(label)["sha256"] == sha256(derived.read_bytes())
+    except (CorruptStore, OSError, KeyError):
         return False
 
 

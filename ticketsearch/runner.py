@@ -1,6 +1,7 @@
 """The algorithm: draw a ticket per round, train, commit and evaluate it. Knows no pruner, model or metric by name."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from ticketsearch.cell import Cell
@@ -11,9 +12,10 @@ from ticketsearch.draw import draw
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
-from ticketsearch.mend import mend, mend_metrics, take_back
+from ticketsearch.mend import mend, mend_metrics, mend_rows, take_back
 from ticketsearch.store import Run
-from ticketsearch.summary import closing, measuring, opening, to_train
+from ticketsearch.summary import closing as finish
+from ticketsearch.summary import measuring, opening, to_train
 from ticketsearch.turns import turns
 
 
@@ -27,11 +29,12 @@ def run(config: Config, display: Display) -> Run:
     display.open(opening(search), to_train(search))
     for stage in search.stages:
         stage.begin()
-    for stage, wave in turns(search.stages, display.notice):
-        advance(stage, wave)
-        for cell in wave:
-            share_dense(search.stages, stage, cell)
-    display.close(closing(search))
+    with closing(turns(search.stages, display.notice)) as waves:  # lets go of its locks whatever happens
+        for stage, wave in waves:
+            advance(stage, wave)
+            for cell in wave:
+                share_dense(search.stages, stage, cell)
+    display.close(finish(search))
     return search.run
 
 
@@ -55,17 +58,19 @@ def measure(path: Path, config: Config, display: Display) -> None:
     for stage in search.stages:
         stage.begin("evaluate")
     damaged = []
-    for stage, wave in turns(search.stages, display.notice):
-        stage.set_threads()
-        for cell in wave:
-            mend_metrics(stage, cell)
-            try:
-                cell.check()
-                display.cell(cell, evaluate(stage, cell), trained=False)
-            except CorruptStore as error:
-                damaged.append(error)
-                display.notice(error.what)
-    display.close(closing(search))
+    with closing(turns(search.stages, display.notice)) as waves:
+        for stage, wave in waves:
+            stage.set_threads()
+            for cell in wave:
+                mend_metrics(stage, cell)
+                try:
+                    cell.check()
+                    mend_rows(stage, cell)
+                    display.cell(cell, evaluate(stage, cell), trained=False)
+                except CorruptStore as error:
+                    damaged.append(error)
+                    display.notice(error.what)
+    display.close(finish(search))
     if damaged:
         raise damaged[0]
 
@@ -78,7 +83,8 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
     for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
         commit(stage, ticket, trained)
-        take_back(ticket.cell)
+        take_back(stage, ticket.cell)
     trained_now = [ticket.cell for ticket in drawn]
     for cell in wave:
+        mend_rows(stage, cell)
         stage.display.cell(cell, evaluate(stage, cell), cell in trained_now)

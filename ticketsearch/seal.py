@@ -64,10 +64,11 @@ def unsealed(path: Path) -> dict[str, Any]:
         CorruptStore: it is missing, cannot be read, or does not say what it was sealed with.
     """
     try:
-        read = json.loads if path.suffix == ".json" else yaml.safe_load
-        content = dict(read(path.read_text()))
-        check = content.pop("check", None)
-        whole = digest(content) == check
+        read, seal = (json.loads, sealed_json) if path.suffix == ".json" else (yaml.safe_load, sealed_yaml)
+        raw = path.read_bytes()
+        content = dict(read(raw.decode()))
+        content.pop("check", None)
+        whole = seal(content) == raw  # byte by byte: `False` reads as `false` does, and is damage all the same
     except OSError as error:
         raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
     except (ValueError, TypeError, yaml.YAMLError) as error:

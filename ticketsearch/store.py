@@ -71,16 +71,17 @@ class Run:
     def _make_whole(self, config: Config, notice: Callable[[str], None]) -> None:
         """Write what a run has one of; what is there and damaged is set aside first."""
         stored, log = self.path / "config.yaml", self.path / "invocations.jsonl"
-        if stored.exists():
+        if not stored.exists():
+            self._say_if_lost(stored, notice)
+        else:
             try:
                 unsealed(stored)
             except CorruptStore as error:
                 why = "; ".join([error.what, *_edited(stored, config.identity())])
                 notice(f"{why}: it is now {set_aside(self.path, stored, why)}, and written anew")
         if not stored.exists():
-            self._say_if_lost(stored, notice)
             write_atomic(stored, sealed_yaml(config.stored()))
-        if not log.exists():
+        if not log.exists() or not log.stat().st_size:
             self._say_if_lost(log, notice)
         if self.damaged_notes():
             notes, why = self.notes(), f"a line of {log} cannot be read"
@@ -89,7 +90,7 @@ class Run:
 
     def _say_if_lost(self, path: Path, notice: Callable[[str], None]) -> None:
         if self.cells():
-            notice(f"{path} is missing: it is written anew")
+            notice(f"{path} is missing or empty: it is written anew")
 
     def config(self) -> dict[str, Any]:
         """What `config.yaml` holds: data, never code.
@@ -114,10 +115,11 @@ class Run:
 
     def _lines(self) -> Iterator[dict[str, Any] | None]:
         path = self.path / "invocations.jsonl"
-        for text in path.read_bytes().splitlines() if path.is_file() else []:
+        for text in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
             try:
                 line = dict(json.loads(text))
-                yield line if line.pop("check", None) == digest(line) else None
+                line.pop("check", None)
+                yield line if _sealed_line(line) == text else None  # the next line is appended: its end counts too
             except (ValueError, TypeError):
                 yield None
 

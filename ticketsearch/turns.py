@@ -1,7 +1,7 @@
 """Which cells are worked on next: what is free in sorted order, what other processes hold last."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ POLL = 0.2
 
 def turns(
     stages: Sequence[Experiment], notice: Callable[[str], None], size: int = 1
-) -> Iterator[tuple[Experiment, list[Cell]]]:
+) -> Generator[tuple[Experiment, list[Cell]], None, None]:
     """Every cell of every stage, in waves: cells of one stage that do not depend on each other, held while they are
     worked on.
 

@@ -242,4 +242,5 @@ def test_every_command_is_noted_with_its_versions(tmp_path: Path) -> None:
     (noted,) = (folder(tmp_path / "out", "dense") / "invocations.jsonl").read_text().splitlines()
     about = json.loads(noted)
     assert about["command"] == ["ticketsearch", "run", *small("pruner=dense", out=tmp_path / "out")]
-    assert {"torch", "python", "ticketsearch", "host", "device", "threads", "started"} <= about.keys()
+    assert {"torch", "python", "ticketsearch", "host", "environment", "threads", "started"} <= about.keys()
+    assert (about["seeds"], about["rounds"]) == ([0], [0])

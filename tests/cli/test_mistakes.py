@@ -25,7 +25,7 @@ MISTAKES = [
     ("run ~nope", "nope", ""),
     # names
     ("run pruner=lht", "no pruner named 'lht'", "try: ticketsearch run pruner=lth"),
-    ("run pruner=", "no pruner named", "choices: dense"),
+    ("run pruner=", "no pruner named", "choices: control dense"),
     ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
     ("run model=../../model/resnet20", "no model named", "resnet20"),
     ("run schedule=geometrical", "no schedule named", "did you mean 'geometric'?"),
@@ -56,7 +56,8 @@ MISTAKES = [
     ("run precision=float16", "precision=float16", "'bfloat16'"),
     ("run engine=warp", "engine=warp", "'eager'"),
     ("run rewind.weights=stp", "rewind.weights=stp", "'step'"),
-    ("run pruner.source=twin", "pruner.source=twin", "'previous'"),
+    ("run pruner.source=before", "pruner.source=before", "'previous'"),
+    ("run pruner.source=twin", "names the twin's pruner", "see Pruner"),
     ("run pruner.score=magnitude", "pruner.score", "_target_"),
     ("run metrics.calibration.bins=0", "metrics.calibration.bins=0", "greater than or equal to 1"),
     # combinations that cannot be
@@ -107,7 +108,7 @@ LESS_OBVIOUS = [
     # what Hydra, yaml or Python would let through
     ("run pruner=lth,random", "pruner=lth,random", ""),
     ("run metrics=accuracy,calibration", "metrics=accuracy,calibration", "[accuracy,calibration]"),
-    ("run pruner=[lth]", "pruner", "choices: dense"),
+    ("run pruner=[lth]", "pruner", "choices: control dense"),
     ("run schedule=[geometric,explicit]", "schedule", "choices: explicit"),
     ("run metrics=[all,accuracy]", "metrics", ""),
     ("run recipe.lr=inf", "recipe.lr=inf", ""),

@@ -85,7 +85,8 @@ def test_pruned_weights_are_zero_to_the_last_bit(finished: Path) -> None:
         stored = load(path.read_bytes())
         assert "rest" not in stored  # nothing but survivors is kept of prunable layers
         assert len(stored["survivors"]) == ticket.mask.kept
-        assert not any(f"dense/{name}" in stored for name in ticket.mask)
+        others = json.loads(stored["index"].numpy().tobytes())["others"]
+        assert not any(name in named for named in others.values() for name in ticket.mask)
 
 
 class _Passing(Checkpoint):
@@ -117,7 +118,10 @@ def test_every_ticket_is_what_training_makes_of_init_times_mask(finished: Path, 
     assert weights.keys() == ticket.start.keys()
     assert all(torch.equal(weights[name], ticket.start[name]) for name in weights)
     about = manifest(folder(finished, "lth" if round_ else "dense"), round_)
-    assert about["start"] == {"artefact": "rewind-0", "action": "rewind:init", "buffers": "weights"}
+    begins = {"artefact": "rewind-0", "action": "rewind:init", "buffers": "weights"}
+    dense = folder(finished, "dense")
+    points = {"0": sha_of(dense / "seed-0/rewind-0/state.safetensors")}
+    assert about["start"] == begins | {"run": dense.name, "points": points}
 
 
 def test_tickets_are_drawn_from_what_their_pruner_looks_at(combined: Path) -> None:

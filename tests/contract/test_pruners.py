@@ -14,12 +14,14 @@ from ticketsearch.conf import choices
 from ticketsearch.errors import UsageError
 from ticketsearch.files import decode_ticket, encode_ticket
 from ticketsearch.pruners.base import Pruner, Source
-from ticketsearch.pruners.view import Context, View
+from ticketsearch.pruners.view import Context, Twin, View
 from ticketsearch.schedule import Geometric
 from ticketsearch.ticket import Mask, Ticket, keep_top, prunable_layers
 
 PRUNERS = choices("pruner")
 SCHEDULE = Geometric(rounds=4, rate=0.4)
+WITHIN = (Source.PREVIOUS, Source.TWIN)
+"""Those that look at a trained ticket."""
 every_pruner = pytest.mark.parametrize("name", PRUNERS)
 
 
@@ -38,17 +40,20 @@ def pruner(name: str) -> Pruner:
     return compose([f"pruner={name}"]).pruner
 
 
-def context(seed: int = 0) -> Recording:
-    return Recording(seed, weights_of(network(0)))
+def context(seed: int = 0, at: View | None = None) -> Recording:
+    """What a draw may use; the twin, for those that have one, is magnitude pruning that has drawn what `at` shows."""
+    seen = at or view(Source.TWIN)
+    twin = Twin(pruner("lth"), lambda: Ticket(seen.mask, weights_of(network(seed))), lambda: view(Source.DENSE))
+    return Recording(seed, weights_of(network(0)), lambda purpose: weights_of(network(seed + 7)), twin)
 
 
 def view(source: Source, mask: Mask | None = None, seed: int = 0) -> View:
-    """A network within a mask: everything at first, for PREVIOUS a random 70 %, of small and large alike."""
+    """A network within a mask: everything at first, for PREVIOUS and TWIN a random 70 %, of small and large alike."""
     model = network(seed)
     layers = prunable_layers(model)
     if mask is None:
         rng, mask = torch.Generator().manual_seed(1), Mask.ones(layers)
-        if source is Source.PREVIOUS:
+        if source in WITHIN:
             scores = {name: torch.rand(layer.shape, generator=rng) for name, layer in layers.items()}
             mask = keep_top(scores, mask, round(0.7 * mask.total))
     model.load_state_dict(Ticket(mask, {}).masked(model.state_dict()))
@@ -63,10 +68,15 @@ def draw(chosen: Pruner, at: View, keep: int, ctx: Context) -> Mask:
     return mask_of(chosen.draw(at, keep, ctx))
 
 
+def count(chosen: Pruner, n: int, at: View) -> int:
+    """How many weights round n keeps, within what is alive in a view: as many as the twin, for those that have one."""
+    return at.mask.kept if chosen.source is Source.TWIN else min(SCHEDULE.keep(n, at.mask.total), at.mask.kept)
+
+
 def last_round(chosen: Pruner) -> tuple[View, int]:
     """A view and the count of the last round that it draws, within what is alive in that view."""
     at = view(chosen.source)
-    return at, min(SCHEDULE.keep(chosen.rounds(SCHEDULE.last)[-1], at.mask.total), at.mask.kept)
+    return at, count(chosen, chosen.rounds(SCHEDULE.last)[-1], at)
 
 
 @every_pruner
@@ -88,12 +98,12 @@ def test_it_keeps_exactly_what_it_is_told_within_what_is_alive(name: str) -> Non
     chosen = pruner(name)
     for n in chosen.rounds(SCHEDULE.last):
         at = view(chosen.source)
-        keep = min(SCHEDULE.keep(n, at.mask.total), at.mask.kept)
+        keep = count(chosen, n, at)
         mask = draw(chosen, at, keep, context())
         assert {layer: tuple(alive.shape) for layer, alive in mask.items()} == {
             layer: facts.shape for layer, facts in at.layers.items()
         }
-        assert mask.issubset(at.mask)
+        assert mask.issubset(at.mask) or chosen.source is Source.TWIN
         if chosen.exact:
             assert mask.kept == keep
 
@@ -152,10 +162,12 @@ def test_the_ticket_survives_its_file(name: str) -> None:
 
 
 def looking_further(chosen: Pruner) -> Iterator[tuple[View, int]]:
-    """The views of successive rounds: fixed for INIT and DENSE; for PREVIOUS the last mask with moved weights."""
+    """The views of successive rounds: fixed for INIT and DENSE; for the others the last mask with moved weights."""
     mask = Mask.ones(prunable_layers(network()))
     for n in chosen.rounds(SCHEDULE.last):
-        at = view(chosen.source, mask, seed=n if chosen.source is Source.PREVIOUS else 0)
+        if chosen.source is Source.TWIN:
+            mask = keep_top(weights_of(network(0)), mask, SCHEDULE.keep(n, mask.total))
+        at = view(chosen.source, mask, seed=n if chosen.source in WITHIN else 0)
         keep = SCHEDULE.keep(n, at.mask.total)
         yield at, keep
         if chosen.source is Source.PREVIOUS:
@@ -165,7 +177,7 @@ def looking_further(chosen: Pruner) -> Iterator[tuple[View, int]]:
 @every_pruner
 def test_masks_are_nested_over_the_rounds(name: str) -> None:
     chosen = pruner(name)
-    masks = [draw(chosen, at, keep, context()) for at, keep in looking_further(chosen)]
+    masks = [draw(chosen, at, keep, context(at=at)) for at, keep in looking_further(chosen)]
     for earlier, later in pairwise(masks):
         assert later.issubset(earlier)
         assert later != earlier

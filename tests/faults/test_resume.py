@@ -11,11 +11,13 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from commands import (
     Child,
+    Recorder,
     epochs_in,
     identities,
     killed_at,
@@ -28,8 +30,9 @@ from commands import (
     wait_for,
 )
 
-from ticketsearch.files import decode_state
 from ticketsearch.cell import Cell
+from ticketsearch.files import decode_state
+from ticketsearch.points import CellCheckpoint
 from ticketsearch.training.state import Progress, TrainState
 
 LONGER = ("pruner=lth", "dataset.subset=1200", "recipe.epochs=12")
@@ -207,8 +210,9 @@ def test_the_round_in_progress_of_another_ticket_is_not_continued(tmp_path: Path
     cell.part.parent.mkdir(parents=True)
     state = TrainState({"w": torch.ones(3)}, {"w": torch.zeros(3)}, {}, Progress(step=7))
     cell.save_part(state, {"source": "one"})
-    assert cell.load_part({"source": "another"}) is None
-    assert cell.load_part({"source": "one"}).progress == state.progress
+    search = SimpleNamespace(run=None, display=Recorder())
+    assert CellCheckpoint(search, cell, {"source": "another"}).load() is None
+    assert CellCheckpoint(search, cell, {"source": "one"}).load().progress == state.progress
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ from commands import folder, run_here
 from rows import COLUMNS
 
 import ticketsearch
+from ticketsearch.cell import Cell
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.results import SCHEMA, encode_rows, read_rows
-from ticketsearch.cell import Cell
 
 TEXT = set(COLUMNS[:9]) | {"prunable", "family", "metric", "variant", "unit", "split", "weights", "at", "settings"}
 NUMBERS = {"sparsity", "sparsity_total", "value", "stderr", "seconds"}
@@ -77,24 +77,34 @@ def test_round_0_says_what_the_run_that_uses_it_is(out: Path) -> None:
 
 
 def measurement(value: float, **columns: object) -> dict[str, object]:
-    base = {"run": "d-m-p-00000000", "seed": 0, "round": 1, "family": "f", "metric": "m", "variant": "", "value": value}
+    run = "d-m-p-00000000"
+    base = {
+        "run": run,
+        "dense": run,
+        "seed": 0,
+        "round": 0,
+        "family": "f",
+        "metric": "m",
+        "variant": "",
+        "value": value,
+    }
     return base | {"split": "test", "weights": "last", "at": "end", "settings": "s", "status": "ok"} | columns
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Cell:
     """A committed cell with one row of training."""
-    cell = Cell(tmp_path / "d-m-p-00000000", 0, 1)
-    cell.commit({"training.parquet": encode_rows([measurement(0, family="training", sequence=0)])}, {})
+    cell = Cell(tmp_path / "d-m-p-00000000", 0, 0)
+    rows = encode_rows([measurement(0, family="training", sequence=0)])
+    cell.commit({"ticket.safetensors": b"a ticket", "training.parquet": rows}, {})
     return cell
 
 
 def test_of_one_key_the_last_written_wins_whatever_the_files_are_called(cell: Cell, tmp_path: Path) -> None:
     for number in range(1, 13):  # as text, 9 comes after 12
-        cell.add_rows("f", [measurement(number)])
-    cell.add_rows(
-        "f", [measurement(-1, variant="other"), measurement(-2, settings="other"), measurement(-3, at="start")]
-    )
+        cell.add_rows("f", [measurement(number)], cell.sha)
+    others = [measurement(-1, variant="other"), measurement(-2, settings="other"), measurement(-3, at="start")]
+    cell.add_rows("f", others, cell.sha)
     rows = ticketsearch.load_results(tmp_path).set_index(["family", "variant", "settings", "at"])
     assert rows.value.to_dict() == {
         ("training", "", "s", "end"): 0,

@@ -18,10 +18,10 @@ import torch
 from commands import rows, run_here, sha_of, tickets
 
 import ticketsearch
+from ticketsearch.cell import Cell
 from ticketsearch.errors import TicketError
 from ticketsearch.files import decode_ticket, encode_ticket, write_atomic
 from ticketsearch.seal import sha256
-from ticketsearch.cell import Cell
 from ticketsearch.ticket import Mask
 
 FILES = {"ticket.safetensors": b"a ticket" * 99, "training.parquet": b"rows"}

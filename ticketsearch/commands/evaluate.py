@@ -27,24 +27,34 @@ def main(arguments: list[str]) -> int:
         UsageError: an argument is wrong, or there is no such run.
         CorruptStore: a stored file is not what its checksum says; what is whole has been measured.
     """
-    filters, typed = _parse(arguments)
-
     from dataclasses import replace
 
     from ticketsearch.compose import compose
     from ticketsearch.config import Config
     from ticketsearch.console import display
+    from ticketsearch.errors import CorruptStore, UsageError
     from ticketsearch.runner import measure
 
-    asked = compose(typed)
+    try:
+        filters, typed = _parse(arguments)
+        asked = compose(typed)
+    except UsageError as error:
+        attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
+        raise UsageError(error.what, error.right, attempt) from error
     configs = []
     for run in _chosen(Path(asked.options.out), filters):
         stored = Config.restored(run, asked.options, asked.metrics)
         dataset = replace(stored.dataset, root=asked.dataset.root)
         configs.append((run, replace(stored, dataset=dataset, overrides=tuple(arguments))))
+    damaged = []
     with display() as shown:
         for run, config in configs:
-            measure(run, config, shown)
+            try:
+                measure(run, config, shown)
+            except CorruptStore as error:
+                damaged.append(error)
+    if damaged:
+        raise damaged[0]
     return 0
 
 

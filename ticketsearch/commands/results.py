@@ -75,5 +75,5 @@ def _table(rows: "pd.DataFrame") -> "pd.DataFrame":
     from ticketsearch.analysis.seeds import measured
 
     shown = measured(rows[(rows.split == "test") & (rows.variant == "") & rows.metric.isin(_SHOWN)])
-    table = shown.pivot_table("value", ["run", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
+    table = shown.pivot_table("value", ["run", "label", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
     return table.reindex(columns=[name for name in _SHOWN if name in table]).round(4)

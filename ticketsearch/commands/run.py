@@ -9,7 +9,7 @@ and more rounds or seeds extend a run.
 usage: ticketsearch run [key=value ...] [--cfg job] [--debug]
 
 groups:   dataset model pruner schedule rewind rest recipe metrics experiment   (choices: the files of conf/GROUP)
-keys:     seed replicates order_seed prunable device precision engine threads out extensions
+keys:     seed replicates order_seed prunable controls device precision engine threads out extensions
           (meaning: conf/config.yaml)
 settings: schedule.rounds schedule.rate recipe.epochs recipe.batch_size recipe.lr dataset.root dataset.subset ...
 
@@ -18,6 +18,7 @@ examples:
   ticketsearch run pruner=random schedule.rounds=10
   ticketsearch run pruner=lth rewind=step rewind.at=2ep
   ticketsearch run pruner=omp replicates=3           seeds 0, 1 and 2
+  ticketsearch run pruner=lth controls=true          and what should lose: reinit, shuffle, reshuffle, invert, reorder
   ticketsearch run experiment=smoke                  seconds, to see that everything works
   ticketsearch run pruner=lth --cfg job              show the configuration and stop
 """

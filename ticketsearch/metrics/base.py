@@ -69,6 +69,10 @@ class EvalContext:
             self._logits[name] = self.forward(split)
         return self._logits[name]
 
+    def forget(self) -> None:
+        """Forget the logits: the model that gave them may not have been the ticket."""
+        self._logits.clear()
+
 
 @dataclass(frozen=True)
 class Metric(ABC):

@@ -37,7 +37,7 @@ class Pruner:
         scope: spreads the survivors over the layers.
         epochs: training of each ticket, in multiples of the recipe's epochs.
         of: the pruner of the twin, for the source TWIN.
-        of_overrides: what else is different there, as one would type it: `pruner.epochs=2`.
+        of_overrides: what else is different there, as one would type it: `["pruner.epochs=2"]`.
     """
 
     revision: ClassVar[int] = 1
@@ -69,8 +69,12 @@ class Pruner:
         """
         return keep_top(self.score(at, ctx), at.mask, self.scope(at, keep))
 
-    def beside(self, twin: "Config") -> "Pruner":
+    def beside(self, own: "Config", twin: "Config") -> "Pruner":
         """This pruner, once its twin is known.
+
+        Args:
+            own: the configuration that it is of.
+            twin: the one that it borrows from.
 
         Raises:
             ValueError: the twin's tickets are of no use to it.

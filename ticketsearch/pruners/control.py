@@ -41,17 +41,27 @@ class Control(Pruner):
     action: Literal["reinit", "shuffle", "reshuffle", "invert", "reorder"] = "reinit"
     repeat: Annotated[int, Ge(1)] = 1
 
-    def beside(self, twin: "Config") -> "Control":
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.action == "invert" and self.repeat > 1:
+            raise ValueError("there is one way to invert a ranking: repeat is for actions that draw something")
+
+    def beside(self, own: "Config", twin: "Config") -> "Control":
         if twin.twin:
             raise ValueError("a control of a control shows nothing")
+        if (self.score, self.scope, self.epochs) != (Control.score, Control.scope, Control.epochs):
+            raise ValueError("score, scope and epochs are the twin's: pruner.of_overrides changes them there")
         if twin.rounds[:1] == range(1):
             raise ValueError("the dense model has no tickets")
+        mine, theirs = own.identity(), twin.identity()
+        if any(mine.get(part) != theirs.get(part) for part in ("recipe", "schedule", "rewind", "rest")):
+            raise ValueError("its twin has another recipe, schedule, rewind or rest: type that for both")
         if self.action == "invert" and type(twin.pruner).draw is not Pruner.draw:
             raise ValueError("it draws without a score, so there is nothing to invert")
-        if self.action == "shuffle" and twin.rewind.weights == "source":
-            raise ValueError(
-                "its tickets start from trained weights, which are zero where a shuffled mask would put them"
-            )
+        if self.action == "shuffle" and (twin.rewind.weights, twin.pruner.source) == ("source", Source.PREVIOUS):
+            raise ValueError("its tickets start from trained tickets, which are zero where a shuffled mask has ones")
+        if self.action == "reinit" and self.repeat == 1 and twin.rewind.weights == "fresh":
+            raise ValueError("its tickets have these fresh weights already; pruner.repeat=2 has others")
         return replace(self, epochs=twin.pruner.epochs)
 
     def label(self, name: str) -> str:
@@ -60,7 +70,8 @@ class Control(Pruner):
     def order_seed(self, order_seed: int) -> int:
         if self.action != "reorder":
             return order_seed
-        return seeding.stable_seed(order_seed, "control/reorder", self.repeat)
+        seed = seeding.stable_seed(order_seed, "control/reorder", self.repeat)
+        return seed % 2**31  # one may type it, and a column of floats holds it
 
     def draw(self, at: View, keep: int, ctx: Context) -> Mask | Ticket:
         """The ticket of one round.

@@ -1,0 +1,172 @@
+"""`status`: each mark shown by a real situation, on outputs that it does not touch."""
+
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import Child, folder, run_here, small, typed, wait_for
+
+import ticketsearch
+from ticketsearch.cell import Cell
+from ticketsearch.cli import main
+from ticketsearch.console import Display
+from ticketsearch.lock import Lock, holder
+
+LONGER = ("pruner=lth", "dataset.subset=600", "recipe.epochs=4")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of one finished LTH run; tests that change it take a copy."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    run_here(out, "pruner=lth")
+    return out
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished outputs."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+class Impatient(Display):
+    """Presses Ctrl-C after the first epoch, before anything of it is stored."""
+
+    def epoch(self, *told: object) -> None:
+        raise KeyboardInterrupt
+
+
+def status(out: Path, capsys: pytest.CaptureFixture) -> dict[tuple[str, int], tuple[str, int, int, list[str]]]:
+    """(pruner, seed) -> marks, trained, asked for, notes; as printed."""
+    capsys.readouterr()
+    assert main(["status", f"out={out}"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    found: dict[tuple[str, int], tuple[str, int, int, list[str]]] = {}
+    run = ""
+    for line in printed.out.splitlines():
+        seed = re.fullmatch(r"  seed (\d+) +([#>!.-]+)  (\d+) of (\d+) trained", line)
+        if seed:
+            last = (run.split("-")[2], int(seed[1]))
+            found[last] = (seed[2], int(seed[3]), int(seed[4]), [])
+        elif line.startswith("    "):
+            found[last][3].append(line.strip())
+        else:
+            run = line
+            assert (out / run).is_dir()
+    return found
+
+
+def times(out: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode and times of every file and folder."""
+    found = ((path, path.stat()) for path in [out, *out.rglob("*")])
+    return {str(path): (about.st_ino, about.st_mtime_ns, about.st_ctime_ns) for path, about in found}
+
+
+def test_what_is_done_and_what_is_not_begun(out: Path, capsys: pytest.CaptureFixture) -> None:
+    assert status(out, capsys) == {("dense", 0): ("#", 1, 1, []), ("lth", 0): ("##", 2, 2, [])}
+    with pytest.raises(KeyboardInterrupt):
+        ticketsearch.run(small("pruner=lth", "schedule.rounds=4", "replicates=2", out=out), Impatient())
+    before = times(out)
+    assert status(out, capsys) == {
+        ("dense", 0): ("#", 1, 1, []),
+        ("dense", 1): (".", 0, 1, []),
+        ("lth", 0): ("##..", 2, 4, []),
+        ("lth", 1): ("....", 0, 4, []),
+    }
+    assert times(out) == before
+
+
+def test_a_round_in_progress_names_its_process_and_then_that_it_was_interrupted(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    child = Child(tmp_path / "log", "run", *small(*LONGER, out=out))
+
+    def stopped() -> bool:
+        assert child.process.is_alive(), child.output()
+        if not list(out.glob("*-lth-*/seed-0/round-01.part")):
+            return False
+        child.signal(signal.SIGSTOP)
+        within = bool(list(out.glob("*-lth-*/seed-0/round-01.part")))
+        if not within:
+            child.signal(signal.SIGCONT)
+        return within
+
+    wait_for(stopped)
+    run = folder(out, "lth")
+    epoch = Cell(run, 0, 1).read_part()[0].progress.step // 5
+    who = holder(run / "seed-0/round-01.lock")
+    assert epoch >= 1
+    held = f"round 1: held by process {child.process.pid} on {platform.node()} since "
+    marks, trained, asked, (note,) = status(out, capsys)["lth", 0]
+    assert (marks, trained, asked) == (">.", 0, 2)
+    assert note == f"round 1: held by {who}, epoch {epoch} stored"
+    assert note.startswith(held)
+    assert status(out, capsys)["dense", 0] == ("#", 1, 1, [])
+
+    child.kill()
+    assert status(out, capsys)["lth", 0] == ("-.", 0, 2, [f"round 1: interrupted, epoch {epoch} stored"])
+    (run / "seed-0/round-01.part").write_bytes(b"torn")
+    note = "round 1: interrupted, something that cannot be read stored"
+    assert status(out, capsys)["lth", 0] == ("-.", 0, 2, [note])
+
+
+@pytest.mark.parametrize("damage", ["torn", "missing", "no ticket"])
+def test_a_damaged_round_is_marked(out: Path, damage: str, capsys: pytest.CaptureFixture) -> None:
+    cell = folder(out, "lth") / "seed-0/round-01"
+    manifest = cell / "manifest.json"
+    if damage == "torn":
+        manifest.write_bytes(manifest.read_bytes()[:-7])
+    else:
+        (manifest if damage == "missing" else cell / "ticket.safetensors").unlink()
+    marks, trained, asked, (note,) = status(out, capsys)["lth", 0]
+    assert (marks, trained, asked) == ("!#", 1, 2)
+    said = "ticket.safetensors missing" if damage == "no ticket" else f"{manifest} cannot be read: "
+    assert note.startswith(f"round 1: {said}")
+    run_here(out, "pruner=lth")
+    assert status(out, capsys)["lth", 0] == ("##", 2, 2, [])
+
+
+def test_a_trained_round_that_is_measured_is_done_and_held(out: Path, capsys: pytest.CaptureFixture) -> None:
+    mine = Cell(folder(out, "lth"), 0, 2).lock()
+    assert isinstance(mine, Lock)
+    assert mine.take()
+    marks, trained, _, (note,) = status(out, capsys)["lth", 0]
+    mine.release()
+    assert (marks, trained) == ("##", 2)
+    assert note.startswith("round 2: trained, held by process ")
+    assert status(out, capsys)["lth", 0] == ("##", 2, 2, [])
+
+
+def test_lost_or_torn_notes_leave_what_is_there(out: Path, capsys: pytest.CaptureFixture) -> None:
+    log = folder(out, "lth") / "invocations.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"seeds": [0], "rounds": [1, 2, 3]}\n{"seeds": [7], "rou')
+    assert status(out, capsys)["lth", 0] == ("##.", 2, 3, [])
+    log.unlink()
+    (log.parent / "config.yaml").unlink()
+    assert status(out, capsys)["lth", 0] == ("##", 2, 2, [])
+
+
+def test_it_imports_no_torch(out: Path) -> None:
+    code = f"""
+import sys
+from ticketsearch.cli import main
+code = main(["status", "out={out}"])
+sys.exit(code or sum(name in sys.modules for name in ("torch", "pandas", "hydra", "pyarrow")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "##  2 of 2 trained" in done.stdout
+
+
+def test_as_typed(finished: Path) -> None:
+    done = typed("status", f"out={finished}")
+    assert (done.returncode, done.stderr) == (0, "")
+    dense, lth = (folder(finished, pruner).name for pruner in ("dense", "lth"))
+    assert done.stdout == f"{dense}\n  seed 0    #  1 of 1 trained\n{lth}\n  seed 0    ##  2 of 2 trained\n"
