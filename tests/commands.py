@@ -139,7 +139,10 @@ def _counted(function: Callable[..., Any], left: list[int]) -> Callable[..., Any
 
 def tickets(out: Path) -> dict[str, bytes]:
     """The bytes of every stored ticket."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.glob("*/seed-*/*/ticket.safetensors"))}
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.glob("*/seed-*/round-*/ticket.safetensors"))
+    }
 
 
 def folder(out: Path, pruner: str) -> Path:
@@ -155,7 +158,7 @@ def sha_of(path: Path) -> str:
 
 def identities(out: Path) -> dict[str, tuple[int, int, int]]:
     """Inode and times of every stored ticket and its folder's manifest: a cell made again would have others."""
-    found = [*out.glob("*/seed-*/*/ticket.safetensors"), *out.glob("*/seed-*/*/manifest.json")]
+    found = [*out.glob("*/seed-*/round-*/ticket.safetensors"), *out.glob("*/seed-*/*-*/manifest.json")]
     return {str(path.relative_to(out)): _identity(path) for path in found}
 
 

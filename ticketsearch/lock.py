@@ -99,9 +99,9 @@ class Lock:
             return False
         if elsewhere:
             notice(f"{self.path} was held by {before}, which has been silent for more than {STALE:.0f} s: taken over")
-        _clear_litter(self.path.parent, self.path.stem)
+        clear_litter(self.path.parent, self.path.stem)
         if self._inside is not None:
-            _clear_litter(self._inside)
+            clear_litter(self._inside)
         self._sign(time.time())
         return True
 
@@ -147,7 +147,7 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _clear_litter(folder: Path, name: str = "") -> None:
+def clear_litter(folder: Path, name: str = "") -> None:
     """Remove what killed writers left half-written of `name`, or of anything; the caller holds the lock of it."""
     for left in folder.glob(f".{name}.*" if name else ".*"):
         if left.is_dir():

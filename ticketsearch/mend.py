@@ -40,8 +40,9 @@ def mend_metrics(experiment: Experiment, cell: Cell) -> None:
             _aside(experiment, path, why)
         else:
             experiment.display.notice(f"{why}: it is made again")
-    if damaged:
-        cell.list_added(path.name for path, _ in metric_files(cell.path))
+    there = [path.name for path, _ in metric_files(cell.path)]
+    if damaged or sorted(there) != cell.added():  # a writer may have been killed between the file and the list
+        cell.list_added(there)
 
 
 def mend_rows(experiment: Experiment, cell: Cell) -> None:

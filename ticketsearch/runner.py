@@ -14,8 +14,7 @@ from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
 from ticketsearch.mend import mend, mend_metrics, mend_rows, take_back
 from ticketsearch.store import Run
-from ticketsearch.summary import closing as finish
-from ticketsearch.summary import measuring, opening, to_train
+from ticketsearch.summary import ending, measuring, opening, to_train
 from ticketsearch.turns import turns
 
 
@@ -34,7 +33,7 @@ def run(config: Config, display: Display) -> Run:
             advance(stage, wave)
             for cell in wave:
                 share_dense(search.stages, stage, cell)
-    display.close(finish(search))
+    display.close(ending(search))
     return search.run
 
 
@@ -70,7 +69,7 @@ def measure(path: Path, config: Config, display: Display) -> None:
                 except CorruptStore as error:
                     damaged.append(error)
                     display.notice(error.what)
-    display.close(finish(search))
+    display.close(ending(search))
     if damaged:
         raise damaged[0]
 

@@ -44,14 +44,45 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+_JSON = (b',\n "check": "', b'"\n}\n')
+_LINE = (b', "check": "', b'"}\n')
+_YAML = (b"check: ", b"\n")
+"""What stands before and after the check of a record, which is its last entry."""
+
+
+def _seal(text: bytes, around: tuple[bytes, bytes]) -> bytes:
+    """A record with the SHA-256 of every byte before its check, so that no version of a writer matters to a reader."""
+    before, after = around
+    return text + before + sha256(text).encode() + after
+
+
+def _is_sealed(record: bytes, around: tuple[bytes, bytes]) -> bool:
+    """Whether every byte of a record is as it was sealed."""
+    return record == _seal(record[: -64 - sum(map(len, around))], around)
+
+
 def sealed_json(content: Mapping[str, Any]) -> bytes:
-    """A record as JSON for people and programs, with the digest of everything else as `check`."""
-    return (json.dumps({**content, "check": digest(dict(content))}, sort_keys=True, indent=1) + "\n").encode()
+    """A record as JSON for people and programs, with its own checksum as `check`."""
+    return _seal(json.dumps(dict(content), sort_keys=True, indent=1).encode()[:-2], _JSON)
+
+
+def sealed_line(content: Mapping[str, Any]) -> bytes:
+    """A record as one line of JSON, with its own checksum as `check`."""
+    return _seal(json.dumps(dict(content), sort_keys=True).encode()[:-1], _LINE)
 
 
 def sealed_yaml(content: Mapping[str, Any]) -> bytes:
-    """A record as yaml, with the digest of everything else as `check`."""
-    return yaml.safe_dump({**content, "check": digest(dict(content))}, sort_keys=False).encode()
+    """A record as yaml, with its own checksum as `check`."""
+    return _seal(yaml.safe_dump(dict(content), sort_keys=False).encode(), _YAML)
+
+
+def unsealed_line(line: bytes) -> dict[str, Any] | None:
+    """What a line of `sealed_line` says, without its `check`; None: it is not as it was written."""
+    if not _is_sealed(line, _LINE):
+        return None
+    content = dict(json.loads(line))
+    del content["check"]
+    return content
 
 
 def unsealed(path: Path) -> dict[str, Any]:
@@ -61,20 +92,13 @@ def unsealed(path: Path) -> dict[str, Any]:
         path: a file of `sealed_json` or `sealed_yaml`.
 
     Raises:
-        CorruptStore: it is missing, cannot be read, or does not say what it was sealed with.
+        CorruptStore: it is missing, cannot be read, or is not what it was sealed with.
     """
-    try:
-        read, seal = (json.loads, sealed_json) if path.suffix == ".json" else (yaml.safe_load, sealed_yaml)
-        raw = path.read_bytes()
-        content = dict(read(raw.decode()))
-        content.pop("check", None)
-        whole = seal(content) == raw  # byte by byte: `False` reads as `false` does, and is damage all the same
-    except OSError as error:
-        raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
-    except (ValueError, TypeError, yaml.YAMLError) as error:
-        raise CorruptStore(f"{path} cannot be read: it is damaged", REMEDY) from error
-    if not whole:
+    raw = verified(path, "")
+    if not _is_sealed(raw, _JSON if path.suffix == ".json" else _YAML):
         raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
+    content = dict(json.loads(raw) if path.suffix == ".json" else yaml.safe_load(raw))
+    del content["check"]
     return content
 
 

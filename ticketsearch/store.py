@@ -10,7 +10,6 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
     seed-0/rewind-8/           the dense model after 8 updates
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,8 +24,17 @@ from ticketsearch.cell import UNREADABLE, Cell
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.files import commit_folder, decode_state, encode_state, write_atomic
-from ticketsearch.lock import locked
-from ticketsearch.seal import REMEDY, digest, read_manifest, sealed_json, sealed_yaml, unsealed, verified
+from ticketsearch.lock import clear_litter, locked
+from ticketsearch.seal import (
+    REMEDY,
+    read_manifest,
+    sealed_json,
+    sealed_line,
+    sealed_yaml,
+    unsealed,
+    unsealed_line,
+    verified,
+)
 from ticketsearch.ticket import Weights
 from ticketsearch.training.state import TrainState
 
@@ -71,6 +79,7 @@ class Run:
     def _make_whole(self, config: Config, notice: Callable[[str], None]) -> None:
         """Write what a run has one of; what is there and damaged is set aside first."""
         stored, log = self.path / "config.yaml", self.path / "invocations.jsonl"
+        clear_litter(self.path, log.stem)
         if not stored.exists():
             self._say_if_lost(stored, notice)
         else:
@@ -86,7 +95,7 @@ class Run:
         if self.damaged_notes():
             notes, why = self.notes(), f"a line of {log} cannot be read"
             notice(f"{why}: it is now {set_aside(self.path, log, why)}, and the other lines are kept")
-            write_atomic(log, b"".join(map(_sealed_line, notes)))
+            write_atomic(log, b"".join(map(sealed_line, notes)))
 
     def _say_if_lost(self, path: Path, notice: Callable[[str], None]) -> None:
         if self.cells():
@@ -103,7 +112,7 @@ class Run:
     def note(self, invocation: Mapping[str, Any]) -> None:
         """Append one line to `invocations.jsonl`."""
         with locked(self.path / "config.lock"), (self.path / "invocations.jsonl").open("ab") as file:
-            file.write(_sealed_line(invocation))
+            file.write(sealed_line(invocation))
 
     def notes(self) -> list[dict[str, Any]]:
         """The lines of `invocations.jsonl` that are as they were written, without their `check`."""
@@ -116,12 +125,7 @@ class Run:
     def _lines(self) -> Iterator[dict[str, Any] | None]:
         path = self.path / "invocations.jsonl"
         for text in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-            try:
-                line = dict(json.loads(text))
-                line.pop("check", None)
-                yield line if _sealed_line(line) == text else None  # the next line is appended: its end counts too
-            except (ValueError, TypeError):
-                yield None
+            yield unsealed_line(text)
 
     def cell(self, seed: int, round_: int) -> "Cell":
         """One cell of the run, whether it exists yet or not."""
@@ -212,10 +216,6 @@ class RewindPoint:
         except UNREADABLE as error:
             raise CorruptStore(f"{path} is no stored state", REMEDY) from error
         return state.weights, state.momentum
-
-
-def _sealed_line(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps({**content, "check": digest(dict(content))}, sort_keys=True) + "\n").encode()
 
 
 def _edited(stored: Path, identity: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """A search in one line, before and after: what it is, how long it takes, where its results are."""
 
 from ticketsearch.console import duration
+from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
 
 
@@ -25,7 +26,7 @@ def _metrics(search: Experiment) -> str:
     return " ".join(search.config.metrics)
 
 
-def closing(search: Experiment) -> str:
+def ending(search: Experiment) -> str:
     """The last line: where the results are and what to do with them."""
     out = search.config.options.out
     return f"done: {search.run.path}\n  next: ticketsearch plot" + ("" if out == "outputs" else f" out={out}")
@@ -49,4 +50,8 @@ def _estimate(search: Experiment) -> str:
     tickets = f"{_plural(todo, 'ticket')} to train"
     if not dense.committed:
         return tickets
-    return f"{tickets}, about {duration(todo * search.config.pruner.epochs * dense.manifest['seconds'])}"
+    try:
+        seconds = todo * search.config.pruner.epochs * dense.manifest["seconds"]
+    except CorruptStore:  # it is made again when its turn comes
+        return tickets
+    return f"{tickets}, about {duration(seconds)}"

@@ -150,7 +150,7 @@ def test_a_damaged_dense_ticket_costs_no_measurement_of_others(out: Path, capsys
     path.write_bytes(path.read_bytes()[:-7])
     before = files(out)
     _, told = evaluate(out, capsys, "metrics=[calibration]", "pruner=lth", code=6)
-    assert told.startswith(f"error: {path} cannot be read")
+    assert told.startswith(f"error: {path} is not what its checksum says")
     assert files(out) == before
     assert not list(out.glob("*/aside"))
 
