@@ -20,6 +20,7 @@ import pandas as pd
 
 import ticketsearch
 from ticketsearch.console import Display
+from ticketsearch.verify import verify
 
 SMALL = ("model.depth=8", "model.width=4", "dataset.subset=100", "recipe.epochs=2", "schedule.rounds=2")
 """One update an epoch: a round takes a few hundredths of a second."""
@@ -191,3 +192,29 @@ def epochs_in(output: str) -> list[tuple[str, int, int]]:
     """(pruner, round, epoch) of each epoch that a plain output tells of."""
     found = re.findall(r"^\S+?-\S+?-(\S+?)-\w{8} seed \d+ round +(\d+) epoch (\d+)/", output, re.M)
     return [(pruner, int(round_), int(epoch)) for pruner, round_, epoch in found]
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    """Cut the end of a file off."""
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "flipped": flip,
+    "truncated": truncate,
+    "empty": lambda path: path.write_bytes(b"") and None,
+    "missing": Path.unlink,
+}
+"""What can happen to a file."""
+
+
+def wrong(out: Path) -> list[str]:
+    """What `verify` finds."""
+    return [line for checked in verify(out) for line in checked.wrong]

@@ -1,9 +1,12 @@
 """What every test needs."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from commands import run_here
 from hypothesis import settings
 
 # The same examples each time, and no deadline on a machine that may be busy.
@@ -18,3 +21,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of one finished LTH run of two rounds; tests that change it take a copy (`out`)."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    run_here(out, "pruner=lth")
+    return out
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished outputs, or of what a module calls `finished`."""
+    return shutil.copytree(finished, tmp_path / "out")

@@ -2,7 +2,6 @@
 
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,20 +17,6 @@ from ticketsearch.console import Display
 from ticketsearch.lock import Lock, holder
 
 LONGER = ("pruner=lth", "dataset.subset=600", "recipe.epochs=4")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one finished LTH run; tests that change it take a copy."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    run_here(out, "pruner=lth")
-    return out
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
 
 
 class Impatient(Display):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import folder, run_here
+from commands import flip, folder, run_here
 
 from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
@@ -27,12 +27,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
 def everything(out: Path) -> dict[str, tuple[int, int, int, bytes]]:
     """Inode, times and content of every file and folder."""
     found = ((path, path.stat()) for path in [out, *out.rglob("*")])
@@ -40,12 +34,6 @@ def everything(out: Path) -> dict[str, tuple[int, int, int, bytes]]:
         str(path): (about.st_ino, about.st_mtime_ns, about.st_ctime_ns, path.read_bytes() if path.is_file() else b"")
         for path, about in found
     }
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
 
 
 def test_what_is_whole_is_told_with_its_size(out: Path, capsys: pytest.CaptureFixture) -> None:

@@ -8,44 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Child, Recorder, folder, identities, run_here, same_runs, small, tickets, wait_for
+from commands import DAMAGE, Child, Recorder, flip, folder, identities, run_here, same_runs, small, tickets, wait_for
 
 import ticketsearch
 from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
 from ticketsearch.seal import sealed_json, sha256, unsealed
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one finished LTH run; tests that damage it take a copy."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    run_here(out, "pruner=lth")
-    return out
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-7])
-
-
-DAMAGE: dict[str, Callable[[Path], None]] = {
-    "flipped": flip,
-    "truncated": truncate,
-    "empty": lambda path: path.write_bytes(b"") and None,
-    "missing": Path.unlink,
-}
 CELL = "*-lth-*/seed-0/round-02"
 DENSE = "*-dense-*/seed-0"
 

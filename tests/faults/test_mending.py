@@ -1,12 +1,11 @@
 """Cells that are damaged or no more what they were: set aside with the reason, and made again; what is whole stays."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import folder, identities, rows, run_here, same_runs, tickets
+from commands import DAMAGE, flip, folder, identities, rows, run_here, same_runs, tickets, truncate, wrong
 
 import ticketsearch
 from ticketsearch.aside import set_aside
@@ -14,34 +13,7 @@ from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
 from ticketsearch.seal import sealed_json, sha256, unsealed
 from ticketsearch.training.recipe import Recipe
-from ticketsearch.verify import verify
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one finished LTH run; tests that damage it take a copy."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    run_here(out, "pruner=lth")
-    return out
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-7])
-
-
-DAMAGE: dict[str, Callable[[Path], None]] = {"flipped": flip, "truncated": truncate, "missing": Path.unlink}
 FILES = {
     "lth": ["ticket flipped", "ticket missing", "manifest flipped", "manifest missing", "training truncated"],
     "dense": ["ticket truncated", "manifest flipped", "training missing"],
@@ -52,11 +24,6 @@ CELLS = {"lth": "seed-0/round-01", "dense": "seed-0/round-00"}
 def contents(path: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
-
-
-def wrong(out: Path) -> list[str]:
-    """What `verify` finds."""
-    return [line for checked in verify(out) for line in checked.wrong]
 
 
 def kept_aside(run: Path) -> dict[str, str]:

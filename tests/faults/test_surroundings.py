@@ -1,12 +1,11 @@
 """What lies around the cells: rewind points, the configuration, the notes; and data or a torch that are others now."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from commands import Child, folder, identities, run_here, same_runs, small, tickets, wait_for
+from commands import Child, flip, folder, identities, run_here, same_runs, small, tickets, wait_for, wrong
 
 from ticketsearch.cell import Cell
 from ticketsearch.cli import main
@@ -14,34 +13,8 @@ from ticketsearch.data.base import Split
 from ticketsearch.data.digits import Digits
 from ticketsearch.seal import sealed_yaml, unsealed
 from ticketsearch.store import Run
-from ticketsearch.verify import verify
 
 POINT = "seed-0/rewind-1"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one finished LTH run; tests that change it take a copy."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    run_here(out, "pruner=lth")
-    return out
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def wrong(out: Path) -> list[str]:
-    """What `verify` finds."""
-    return [line for checked in verify(out) for line in checked.wrong]
 
 
 def everything(out: Path) -> dict[str, tuple[int, int, int]]:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from commands import rows, run_here, sha_of, tickets
+from commands import flip, rows, run_here, sha_of, tickets
 
 import ticketsearch
 from ticketsearch.cell import Cell
@@ -27,27 +27,7 @@ from ticketsearch.ticket import Mask
 FILES = {"ticket.safetensors": b"a ticket" * 99, "training.parquet": b"rows"}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one finished LTH run; tests that change it take a copy."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    run_here(out, "pruner=lth")
-    return out
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished outputs."""
-    return shutil.copytree(finished, tmp_path / "out")
-
-
 # Whole or absent.
-
-
-def flip_a_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
 
 
 @contextmanager
@@ -189,7 +169,7 @@ def results_file(out: Path) -> bytes:
     return (out / "results.parquet").read_bytes()
 
 
-DAMAGES = {"cut": lambda path: path.write_bytes(b"PAR1"), "gone": Path.unlink, "flipped": flip_a_bit}
+DAMAGES = {"cut": lambda path: path.write_bytes(b"PAR1"), "gone": Path.unlink, "flipped": flip}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
