@@ -108,7 +108,7 @@ def _twin(experiment: Experiment, cell: Cell) -> Twin | None:
     def view() -> View:
         return _view(twin, theirs, RewindPoints(twin, cell.seed))[0]
 
-    return Twin(twin.config.pruner, cache(lambda: started(twin, theirs)), view)
+    return Twin(twin.config.pruner.score, twin.config.pruner.scope, cache(lambda: started(twin, theirs)), view)
 
 
 def started(experiment: Experiment, cell: Cell) -> Ticket:

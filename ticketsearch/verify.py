@@ -54,7 +54,11 @@ def derived(out: Path) -> list[str]:
     """What is wrong with the collected rows; they are made again when they are asked for."""
     path, label = derived_files(out)
     both = path.exists() and label.exists()  # one without the other is what a kill or a clean-up leaves
-    return [f"{path} is not what its checksum says"] if both and not intact(out) else []
+    return (
+        [f"{path} is not what its checksum says; `ticketsearch results` makes it again"]
+        if both and not intact(out)
+        else []
+    )
 
 
 def _size(run: Path) -> int:

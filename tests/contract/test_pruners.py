@@ -43,7 +43,8 @@ def pruner(name: str) -> Pruner:
 def context(seed: int = 0, at: View | None = None) -> Recording:
     """What a draw may use; the twin, for those that have one, is magnitude pruning that has drawn what `at` shows."""
     seen = at or view(Source.TWIN)
-    twin = Twin(pruner("lth"), lambda: Ticket(seen.mask, weights_of(network(seed))), lambda: view(Source.DENSE))
+    lth = pruner("lth")
+    twin = Twin(lth.score, lth.scope, lambda: Ticket(seen.mask, weights_of(network(seed))), lambda: view(Source.DENSE))
     return Recording(seed, weights_of(network(0)), lambda purpose: weights_of(network(seed + 7)), twin)
 
 

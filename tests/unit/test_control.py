@@ -59,7 +59,7 @@ def context(twin: Twin | None = None, seed: int = 0) -> Asked:
 
 def beside(at: View, pruner: Pruner = LTH, start: Weights | None = None) -> Twin:
     """A twin that looked at a view, and whose ticket starts from `start` within its mask."""
-    return Twin(pruner, lambda: Ticket(at.mask, at.weights if start is None else start), lambda: at)
+    return Twin(pruner.score, pruner.scope, lambda: Ticket(at.mask, at.weights if start is None else start), lambda: at)
 
 
 def drawn(action: str, at: View, ctx: Context, keep: int | None = None, repeat: int = 1) -> Mask | Ticket:
@@ -254,7 +254,7 @@ def test_invert_refuses_scores_that_are_no_numbers() -> None:
 
 def test_reorder_is_the_twins_ticket_as_it_is() -> None:
     ticket = Ticket(ONE.mask, START, {"a": torch.ones(4)})
-    twin = Twin(LTH, lambda: ticket, lambda: ONE)
+    twin = Twin(LTH.score, LTH.scope, lambda: ticket, lambda: ONE)
     assert drawn("reorder", ONE, context(twin)) is ticket
 
 

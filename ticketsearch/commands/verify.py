@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     out = Path(only_out(arguments, "verify"))
 
     from ticketsearch.errors import CorruptStore
+    from ticketsearch.seal import REMEDY
     from ticketsearch.verify import derived, verify
 
     faults = 0
@@ -46,4 +47,4 @@ def main(arguments: list[str]) -> int:
     if not faults:
         return 0
     told = f"{faults} stored {'file is' if faults == 1 else 'files are'} not as written"
-    raise CorruptStore(told, "the same `ticketsearch run` as before sets it aside and makes it again")
+    raise CorruptStore(told, REMEDY)

@@ -1,17 +1,16 @@
 """What a pruner is: what it looks at, how it ranks weights, and how the survivors are spread over the layers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from annotated_types import Ge
 
 from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.view import Context, Scope, Score, View
+from ticketsearch.rewind import Rewind
 from ticketsearch.ticket import Mask, Ticket, keep_top
-
-if TYPE_CHECKING:
-    from ticketsearch.config import Config
 
 
 class Source(StrEnum):
@@ -25,6 +24,29 @@ class Source(StrEnum):
     """Round n - 1 after its training, within its mask."""
     TWIN = "twin"
     """Round n, after its training, of the run that differs from this one in its pruner: `of` says in which."""
+
+
+class Search(Protocol):
+    """What a pruner may know of the configuration that it is part of, and of its twin's."""
+
+    @property
+    def pruner(self) -> "Pruner":
+        """How its tickets are drawn."""
+
+    @property
+    def rewind(self) -> Rewind:
+        """Where their training starts from."""
+
+    @property
+    def rounds(self) -> range:
+        """Which rounds are drawn."""
+
+    @property
+    def twin(self) -> "Search | None":
+        """What it borrows from itself."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """What its id is made of, by part."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class Pruner:
         """
         return keep_top(self.score(at, ctx), at.mask, self.scope(at, keep))
 
-    def beside(self, own: "Config", twin: "Config") -> "Pruner":
+    def beside(self, own: Search, twin: Search) -> "Pruner":
         """This pruner, once its twin is known.
 
         Args:

@@ -4,19 +4,16 @@ a control does as well, that thing was not what made the ticket win.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
 
 from ticketsearch import seeding
-from ticketsearch.pruners.base import Pruner, Source
+from ticketsearch.pruners.base import Pruner, Search, Source
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Score, Twin, View
 from ticketsearch.ticket import Mask, Ticket, keep_top
-
-if TYPE_CHECKING:
-    from ticketsearch.config import Config
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Control(Pruner):
         if self.action == "invert" and self.repeat > 1:
             raise ValueError("there is one way to invert a ranking: repeat is for actions that draw something")
 
-    def beside(self, own: "Config", twin: "Config") -> "Control":
+    def beside(self, own: Search, twin: Search) -> "Control":
         if twin.twin:
             raise ValueError("a control of a control shows nothing")
         if (self.score, self.scope, self.epochs) != (Control.score, Control.scope, Control.epochs):
@@ -116,8 +113,8 @@ class Control(Pruner):
 def _invert(at: View, keep: int, ctx: Context) -> Mask:
     twin = _twin(ctx)
     view = twin.view()
-    scores = {name: -score for name, score in twin.pruner.score(view, ctx).items()}
-    return keep_top(scores, view.mask, twin.pruner.scope(view, keep))
+    scores = {name: -score for name, score in twin.score(view, ctx).items()}
+    return keep_top(scores, view.mask, twin.scope(view, keep))
 
 
 def _twin(ctx: Context) -> Twin:

@@ -3,16 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from ticketsearch import seeding
 from ticketsearch.ticket import Layer, Mask, Scores, Ticket, Weights
-
-if TYPE_CHECKING:
-    from ticketsearch.pruners.base import Pruner
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,14 @@ class Twin:
     """The same round of the run that this one borrows from.
 
     Attributes:
-        pruner: that drew it.
+        score: how its weights were ranked.
+        scope: how the survivors were spread over the layers.
         ticket: computes it as its training began: mask, start (every entry of the state dict) and rest.
         view: computes what its pruner looked at; the network holds those weights then.
     """
 
-    pruner: "Pruner"
+    score: "Score"
+    scope: "Scope"
     ticket: Callable[[], Ticket]
     view: Callable[[], View]
 
