@@ -206,6 +206,7 @@ class Kills:
         board, seen, done = Board(self.folder / "board"), _touched(out), _committed(out)
         board.clear()
         tell = functools.partial(tell_phases, self.folder / "board")
+        (self.folder / "log").unlink(missing_ok=True)  # one that dies at once leaves what its predecessor said
         child = Child(self.folder / "log", *COMMAND, f"out={out}", prepare=tell)
         # Where all is committed, little is left to be disturbed.
         if dice is not None and (len(done) < CELLS or dice.random() < LATE):
