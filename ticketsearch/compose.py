@@ -91,8 +91,9 @@ def _beside(config: Config, twin: Config) -> Config:
     try:
         if (twin.dataset, twin.model, twin.options.prunable) != (config.dataset, config.model, config.options.prunable):
             raise ValueError("its twin has another dataset, model or choice of prunable weights")
-        if (twin.seeds, twin.options.out) != (config.seeds, config.options.out):
-            raise ValueError("its twin has other seeds or another folder")
+        theirs, mine = twin.options, config.options
+        if (twin.seeds, theirs.order_seed, theirs.out) != (config.seeds, mine.order_seed, mine.out):
+            raise ValueError("its twin has other seeds, another order_seed or another folder")
         if twin.controls:
             raise ValueError("its twin has controls of its own: run them by themselves")
         return replace(config, pruner=config.pruner.beside(config, twin), twin=twin)

@@ -73,6 +73,7 @@ class PlainDisplay(Display):
     def close(self, line: str) -> None:
         if self._complete:
             console.print(f"{self._complete} cells were complete already", markup=False)
+            self._complete = 0
         console.print(line, markup=False)
 
 

@@ -64,7 +64,7 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     }
     snapshots = kept_steps(experiment) if cell.round == 0 else frozenset()
     belongs = {"run": experiment.run.name, "source": origin, "threads": torch.get_num_threads()}
-    belongs |= {"device": experiment.device.type, "data": experiment.fingerprint}
+    belongs |= {"device": experiment.device.type, "data": experiment.fingerprint, "start": about["start"]}
     checkpoint = CellCheckpoint(experiment, cell, belongs)
     assignment = Assignment(
         ticket, cell.seed, config.order_seed(cell.seed), checkpoint, start, config.pruner.epochs, snapshots

@@ -79,9 +79,12 @@ class Experiment:
             if not trained:
                 _check_possible(part, per_epoch(part, data), total)
             for used in (part, part.dense, *([part.twin] if part.twin else [])):
-                _check_same_data(Run(Path(config.options.out) / used.run_name), fingerprint)
-        run = Run.open(config, display.notice)
-        return cls(config, run, data, model, layers, macs, fingerprint, display, trained)
+                run = Run(Path(config.options.out) / used.run_name)
+                _check_same_data(run, fingerprint)
+                if trained and not run.path.is_dir():
+                    right = "a run is compared with its dense model: copy that folder beside it"
+                    raise UsageError(f"{run.path} is not there", right, "ticketsearch evaluate --help")
+        return cls(config, Run.open(config, display.notice), data, model, layers, macs, fingerprint, display, trained)
 
     @cached_property
     def dense(self) -> "Experiment":

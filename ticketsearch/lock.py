@@ -41,7 +41,7 @@ class Holder:
     def alive(self) -> bool:
         """Whether it works still, as far as can be told from here; clocks of hosts are taken to agree to a minute."""
         if not self.here:
-            return time.time() - self.heartbeat < STALE
+            return abs(time.time() - self.heartbeat) < STALE
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -136,10 +136,18 @@ class Lock:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for a moment; waits for its holder. Arguments as of `Lock`."""
-    lock = Lock(path)
-    while not lock.take():
+def locked(path: Path, notice: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """Hold a lock file for a moment; waits for its holder.
+
+    Args:
+        path: as of `Lock`.
+        notice: told, in one line, for whom it waits if that takes more than a second, and of what `Lock.take` tells.
+    """
+    lock, begun, told = Lock(path), time.monotonic(), False
+    while not lock.take(notice):
+        if not told and time.monotonic() - begun > 1:
+            notice(f"waiting for {path}, held by {holder(path) or 'another process'}")
+            told = True
         time.sleep(0.02)
     try:
         yield

@@ -80,8 +80,7 @@ class KeepPoints(Checkpoint):
     def snapshot(self, state: TrainState) -> None:
         point = self._run.rewind(self._seed, state.progress.step)
         with point.lock():
-            if not point.committed:
-                point.commit(state)
+            point.keep(state)
 
 
 class CellCheckpoint(KeepPoints):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.layout import rounds, seeds
 from ticketsearch.seal import REMEDY, sealed_json, sha256, unsealed, verified
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
@@ -101,6 +102,14 @@ def row_files(cell: Path) -> Iterator[tuple[Path, str]]:
     yield from metric_files(cell, "*-*.parquet")
 
 
+def check_complete(cell: Path) -> None:
+    """Raise CorruptStore if a file that was added to a committed cell is missing, by the list of them."""
+    index = cell / "metrics" / "index.json"
+    for name in unsealed(index)["files"] if index.exists() else []:
+        if not index.with_name(name).is_file():
+            raise CorruptStore(f"{index.with_name(name)} is missing", REMEDY)
+
+
 LeaveOut = Callable[[CorruptStore], None]
 """Told why the rows of a round are left out."""
 
@@ -111,9 +120,10 @@ def _refuse(error: CorruptStore) -> None:
 
 def _cells(out: Path, leave_out: LeaveOut) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Every committed cell under `out`, and what its rows are to say instead (a dense cell shared by a pruned run)."""
-    for cell in sorted(out.glob("*/seed-*/round-*/")):
+    folders = [folder for run in sorted(out.glob("*/")) for _, folder in seeds(run)]
+    for cell in (cell for folder in folders for _, cell in rounds(folder)):
         yield cell, {}
-    for pointer in sorted(out.glob("*/seed-*/round-*.json")):
+    for pointer in (pointer for folder in folders for _, pointer in rounds(folder, ".json")):
         try:
             shared = unsealed(pointer)
         except CorruptStore as error:
@@ -127,6 +137,7 @@ def _state(out: Path) -> str:
     found = hashlib.sha256()
     for cell, instead in _cells(out, _refuse):
         found.update(f"{cell.relative_to(out)} {sorted(instead.items())}".encode())
+        check_complete(cell)
         found.update("".join(f" {path.name} {sha}" for path, sha in row_files(cell)).encode())
     return found.hexdigest()
 
@@ -148,6 +159,7 @@ def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
     tables, cells = [], list(_cells(out, leave_out))
     for cell, instead in cells:
         try:
+            check_complete(cell)
             found = [read_rows(path, sha) for path, sha in row_files(cell)]
             check_about(out, cell, found)
         except CorruptStore as error:

@@ -37,27 +37,30 @@ def run(config: Config, display: Display) -> Run:
     return search.run
 
 
-def measure(path: Path, config: Config, display: Display) -> None:
+def measure(path: Path, config: Config, display: Display, done: set[str]) -> None:
     """Measure what is asked for and not yet there on every trained ticket of a stored run; trains nothing.
 
     Args:
         path: the run's folder.
         config: as it was stored, with the metrics that are asked for.
         display: told of what happens.
+        done: names of runs that have been looked at, and are not again; those of this call are added.
 
     Raises:
         UsageError: the run's numbers were made by another revision of its parts than this version has.
         CorruptStore: a ticket is damaged; the others have been measured.
     """
     if config.run_name != path.name:
-        what = f"{path.name} would be {config.run_name} now: a part of it has another revision in this version"
-        raise UsageError(what, "measure it with the version that trained it", "ticketsearch evaluate run=ANOTHER")
+        right = "its folder was renamed, or a part of it has another revision in this version"
+        raise UsageError(f"{path.name} would be {config.run_name} now", right, "ticketsearch evaluate run=ANOTHER")
     search = Experiment.open(config, display, trained=True)
-    display.open(measuring(search), 0)
-    for stage in search.stages:
+    stages = [stage for stage in search.stages if stage.run.name not in done]
+    done.update(stage.run.name for stage in stages)
+    display.open(measuring(search, stages), 0)
+    for stage in stages:
         stage.begin("evaluate")
     damaged = []
-    with closing(turns(search.stages, display.notice)) as waves:
+    with closing(turns(stages, display.notice)) as waves:
         for stage, wave in waves:
             stage.set_threads()
             for cell in wave:

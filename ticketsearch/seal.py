@@ -1,5 +1,6 @@
 """Small records that carry their own checksum: manifests, pointers and configurations of runs. Imports no torch."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,6 +14,10 @@ from ticketsearch.errors import CorruptStore, UsageError
 REMEDY = "the same `ticketsearch run` as before sets it aside and makes it again"
 FORMAT = 2
 """Raised when a stored file changes its meaning."""
+
+
+DAMAGED = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
+"""Errors of the system that mean that a file is lost or damaged, and not that it cannot be read just now or by us."""
 
 
 def sha256(content: bytes) -> str:
@@ -29,10 +34,13 @@ def verified(path: Path, sha: str) -> bytes:
 
     Raises:
         CorruptStore: it is missing or is not what its checksum says.
+        OSError: it cannot be read for another reason: permissions, too many open files.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
+        if error.errno not in DAMAGED:
+            raise  # it may well be whole, for who may read it
         raise CorruptStore(f"{path} cannot be read: {error.strerror}", REMEDY) from error
     if not sha256(content).startswith(sha):
         raise CorruptStore(f"{path} is not what its checksum says", REMEDY)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.layout import rounds, seeds
 from ticketsearch.lock import holder
 from ticketsearch.seal import read_manifest
 
@@ -41,12 +42,12 @@ def status(out: Path) -> Iterator[SeedStatus]:
     Raises:
         UsageError: there are no runs.
     """
-    runs = sorted({path.parent for path in out.glob("*/seed-*/")} | {path.parent for path in out.glob("*/config.yaml")})
+    runs = [run for run in sorted(out.glob("*/")) if (run / "config.yaml").is_file() or any(seeds(run))]
     if not runs:
         raise UsageError(f"no runs in {out}", "`out` must be a folder that `ticketsearch run` has written to")
     for run in runs:
         asked = _asked(run)
-        there = {int(path.name[5:]) for path in run.glob("seed-*/")}
+        there = {seed for seed, _ in seeds(run)}
         for seed in sorted({*asked, *there}):
             yield _seed(run, seed, asked.get(seed, set()))
 
@@ -67,7 +68,7 @@ def _asked(run: Path) -> dict[int, set[int]]:
 
 def _seed(run: Path, seed: int, asked: set[int]) -> SeedStatus:
     folder, marks, notes = run / f"seed-{seed}", "", []
-    there = {int(path.name[6:8]) for path in folder.glob("round-[0-9]*") if path.is_dir() or path.suffix == ".part"}
+    there = {round_ for suffix in ("", ".part") for round_, _ in rounds(folder, suffix)}
     for round_ in sorted(asked | there):
         mark, note = _round(folder / f"round-{round_:02d}")
         marks += mark

@@ -24,6 +24,7 @@ from ticketsearch.cell import UNREADABLE, Cell
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.files import commit_folder, decode_state, encode_state, write_atomic
+from ticketsearch.layout import rounds, seeds
 from ticketsearch.lock import clear_litter, locked
 from ticketsearch.seal import (
     REMEDY,
@@ -31,6 +32,7 @@ from ticketsearch.seal import (
     sealed_json,
     sealed_line,
     sealed_yaml,
+    sha256,
     unsealed,
     unsealed_line,
     verified,
@@ -64,7 +66,7 @@ class Run:
         """
         run = cls(Path(config.options.out) / config.run_name)
         try:
-            with locked(run.path / "config.lock"):
+            with locked(run.path / "config.lock", notice):
                 run._make_whole(config, notice)
         except OSError as error:
             raise UsageError(
@@ -145,8 +147,7 @@ class Run:
 
     def cells(self) -> list[Cell]:
         """Every committed cell."""
-        folders = sorted(self.path.glob("seed-*/round-*/"))
-        return [Cell(self.path, int(path.parent.name[5:]), int(path.name[6:])) for path in folders]
+        return [Cell(self.path, seed, round_) for seed, folder in seeds(self.path) for round_, _ in rounds(folder)]
 
     def rewinds(self, seed: int | str = "*") -> "list[RewindPoint]":
         """Every rewind point that is kept, of one seed or of all."""
@@ -166,7 +167,7 @@ class Run:
         """
         pointer = self.pointer(dense.seed)
         content = {"run": dense.run.name, "seed": dense.seed, "sha256": dense.sha, "rows": dict(rows)}
-        with locked(pointer.with_suffix(".lock")):
+        with locked(pointer.with_suffix(".lock"), notice):
             if not pointer.exists() and any(cell.seed == dense.seed for cell in self.cells()):
                 notice(f"{pointer} is missing: it is written anew")
             if pointer.exists():
@@ -198,10 +199,18 @@ class RewindPoint:
         """Hold the point while it is written."""
         return locked(self.path.with_suffix(".lock"))
 
-    def commit(self, state: TrainState) -> None:
-        """Keep a state: weights and momentum."""
+    def keep(self, state: TrainState) -> None:
+        """Keep a state, weights and momentum; the caller holds the point. One of another training is set aside first.
+
+        Raises:
+            CorruptStore: what is kept already has no manifest that can be read.
+        """
         kept = TrainState(state.weights, state.momentum, {}, type(state.progress)(step=state.progress.step))
-        commit_folder(self.path, {"state.safetensors": encode_state(kept, {})}, {"step": state.progress.step})
+        content = encode_state(kept, {})
+        if self.committed and self.sha != sha256(content):
+            set_aside(self.path.parents[1], self.path, "the dense model has been trained anew, and is another one")
+        if not self.committed:
+            commit_folder(self.path, {"state.safetensors": content}, {"step": state.progress.step})
 
     def read(self) -> tuple[Weights, dict[str, Tensor]]:
         """State dict and momentum.

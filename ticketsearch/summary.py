@@ -1,5 +1,7 @@
 """A search in one line, before and after: what it is, how long it takes, where its results are."""
 
+from collections.abc import Sequence
+
 from ticketsearch.console import duration
 from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
@@ -16,9 +18,9 @@ def opening(search: Experiment) -> str:
     return f"{what}; {how}; metrics {_metrics(search)}; {_estimate(search)}; results in {search.run.path}"
 
 
-def measuring(search: Experiment) -> str:
+def measuring(search: Experiment, stages: Sequence[Experiment]) -> str:
     """The first line of an evaluation: what is measured on what."""
-    count = sum(len(stage.cells()) for stage in search.stages)
+    count = sum(len(stage.cells()) for stage in stages)
     return f"{search.config.label} in {search.run.path}: {_plural(count, 'trained ticket')}; metrics {_metrics(search)}"
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from ticketsearch.cell import Cell
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.layout import rounds, seeds
 from ticketsearch.origin import check_origin
 from ticketsearch.results import check_about, derived_files, intact, metric_files, read_rows
 from ticketsearch.seal import digest, unsealed
 from ticketsearch.store import Run
+
+PASSING = (".part", ".lock")
+"""Files that come and go beside a search that runs."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,7 @@ def verify(out: Path) -> Iterator[Checked]:
     Raises:
         UsageError: there are no runs.
     """
-    runs = [Run(path.parent) for path in sorted(out.glob("*/config.yaml"))]
-    runs += [Run(path) for path in sorted({p.parent for p in out.glob("*/seed-*/")} - {run.path for run in runs})]
+    runs = [Run(path) for path in sorted(out.glob("*/")) if (path / "config.yaml").is_file() or any(seeds(path))]
     if not runs:
         raise UsageError(f"no runs in {out}", "`out` must be a folder that `ticketsearch run` has written to")
     for run in runs:
@@ -63,27 +66,27 @@ def derived(out: Path) -> list[str]:
 
 def _size(run: Path) -> int:
     inside = (path for path in run.rglob("*") if "aside" not in path.relative_to(run).parts)
-    return sum(path.stat().st_size for path in inside if path.is_file())
+    return sum(path.stat().st_size for path in inside if path.is_file() and not path.name.endswith(PASSING))
 
 
 def _wrong(run: Run) -> Iterator[str]:
     """Every fault of a run, in a line each."""
     checks: list[Callable[[], object]] = [partial(_check_name, run), partial(_check_notes, run)]
-    for pointer in sorted(run.path.glob("seed-*/round-*.json")):
-        checks.append(partial(_check_pointer, run, pointer))
+    for _, seed in seeds(run.path):
+        checks += [partial(_check_pointer, run, pointer) for _, pointer in rounds(seed, ".json")]
     for cell in run.cells():
         checks += [cell.check, partial(check_origin, cell), partial(_check_metrics, cell)]
     checks += [point.read for point in run.rewinds()]
-    for part in sorted(run.path.glob("seed-*/round-*.part")):
-        checks.append(Cell(run.path, int(part.parent.name[5:]), int(part.stem[6:])).read_part)
+    checks.append(partial(_check_parts, run))
     told = set()
     for check in checks:
         try:
             check()
-        except (CorruptStore, UsageError) as error:
-            if error.what not in told:
-                yield error.what
-            told.add(error.what)
+        except (CorruptStore, UsageError, OSError) as error:
+            what = str(error) if isinstance(error, OSError) else error.what
+            if what not in told:
+                yield what
+            told.add(what)
 
 
 def _check_name(run: Run) -> None:
@@ -100,6 +103,17 @@ def _check_notes(run: Run) -> None:
     for cell in run.cells():
         if cell.round and not run.pointer(cell.seed).is_file():
             raise CorruptStore(f"{run.pointer(cell.seed)} is missing: nothing says which dense model this is", "")
+
+
+def _check_parts(run: Run) -> None:
+    """What is stored of rounds in progress is whole."""
+    for number, seed in seeds(run.path):
+        for round_, part in rounds(seed, ".part"):
+            try:
+                Cell(run.path, number, round_).read_part()
+            except CorruptStore:
+                if part.exists():  # a search that goes on meanwhile may have committed it
+                    raise
 
 
 def _check_pointer(run: Run, pointer: Path) -> None:

@@ -41,20 +41,19 @@ def main(arguments: list[str]) -> int:
     except UsageError as error:
         attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
         raise UsageError(error.what, error.right, attempt) from error
-    configs = []
-    for run in _chosen(Path(asked.options.out), filters):
-        stored = Config.restored(run, asked.options, asked.metrics)
-        dataset = replace(stored.dataset, root=asked.dataset.root)
-        configs.append((run, replace(stored, dataset=dataset, overrides=tuple(arguments))))
-    damaged = []
+    failed: list[CorruptStore | UsageError] = []
+    done: set[str] = set()
     with display() as shown:
-        for run, config in configs:
+        for run in _chosen(Path(asked.options.out), filters):
             try:
-                measure(run, config, shown)
-            except CorruptStore as error:
-                damaged.append(error)
-    if damaged:
-        raise damaged[0]
+                stored = Config.restored(run, asked.options, asked.metrics)
+                dataset = replace(stored.dataset, root=asked.dataset.root)
+                measure(run, replace(stored, dataset=dataset, overrides=tuple(arguments)), shown, done)
+            except (CorruptStore, UsageError) as error:
+                shown.notice(f"{run}: {error.what}")
+                failed.append(error)
+    if failed:
+        raise failed[0]
     return 0
 
 
@@ -87,14 +86,17 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
     Raises:
         UsageError: none does.
     """
-    from ticketsearch.errors import UsageError
+    from ticketsearch.errors import CorruptStore, UsageError
     from ticketsearch.seal import unsealed
 
     runs = [path.parent for path in sorted(out.glob("*/config.yaml"))]
     found = []
     for run in runs:
-        stored = unsealed(run / "config.yaml")
-        named = all(stored[key]["name"] in filters.get(key, [stored[key]["name"]]) for key in FILTERS)
+        try:
+            stored = unsealed(run / "config.yaml")
+            named = all(stored[key]["name"] in filters.get(key, [stored[key]["name"]]) for key in FILTERS)
+        except CorruptStore:  # what it is of is not known; where all are meant, or it by its name, it is told
+            named = not filters.keys() - {"run"}
         if named and run.name in filters.get("run", [run.name]):
             found.append(run)
     if not found:

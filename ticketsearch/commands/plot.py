@@ -11,7 +11,7 @@ Draw a figure from the rows of every run; prints the files that it wrote. Import
 
 usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=value ...] [--strict]
 
-A round of which a file is damaged is left out, with a warning; with --strict it is an error (exit code 6).
+A round of which rows are damaged or lost is left out, with a warning; with --strict it is an error (exit code 6).
 
 keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi

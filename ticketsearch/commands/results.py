@@ -14,7 +14,7 @@ Collect the rows of every run into OUT/results.parquet (rebuilt when it is stale
 
 usage: ticketsearch results [out=outputs] [--to FILE.parquet|FILE.csv] [--strict]
 
-A round of which a file is damaged is left out, with a warning; with --strict it is an error (exit code 6).
+A round of which rows are damaged or lost is left out, with a warning; with --strict it is an error (exit code 6).
 
 examples:
   ticketsearch results                        accuracy, NLL and ECE on the test images, a line per run, seed and round
