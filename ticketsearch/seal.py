@@ -117,8 +117,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         CorruptStore: it is missing or damaged.
         UsageError: it is of another format than this version's.
     """
-    manifest = unsealed(folder / "manifest.json")
+    try:
+        manifest = unsealed(folder / "manifest.json")
+    except CorruptStore:
+        older = _of_format_1(folder / "manifest.json")
+        if older is None:
+            raise
+        manifest = older
     if manifest.get("format") != FORMAT:
         what = f"{folder} is of format {manifest.get('format')}, and this version reads format {FORMAT}"
         raise UsageError(what, "run the version that wrote it, or choose another folder", "ticketsearch run out=OTHER")
     return manifest
+
+
+def _of_format_1(path: Path) -> dict[str, Any] | None:
+    """A manifest that was sealed as format 1 did, with a digest of what it says; None: it is none."""
+    try:
+        content = dict(json.loads(path.read_bytes()))
+        return content if content.pop("check", None) == digest(content) else None
+    except (OSError, ValueError, TypeError):
+        return None

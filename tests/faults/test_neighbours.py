@@ -15,7 +15,7 @@ from ticketsearch.cell import Cell
 from ticketsearch.cli import main
 from ticketsearch.console import Display
 from ticketsearch.lock import STALE, Holder, locked
-from ticketsearch.seal import verified
+from ticketsearch.seal import digest, unsealed, verified
 from ticketsearch.store import RewindPoint
 from ticketsearch.training.state import Progress, TrainState
 
@@ -123,3 +123,15 @@ def test_waiting_for_a_short_lock_is_told_too(tmp_path: Path) -> None:
     assert len(told) == 2
     assert told[0].startswith(f"waiting for {path}, held by process 7 on elsewhere")
     assert "taken over" in told[1]
+
+
+def test_outputs_of_an_older_format_are_refused_and_left_alone(out: Path, capsys: pytest.CaptureFixture) -> None:
+    """They are whole, and would be lost time if they were taken for damaged and trained again."""
+    for path in out.glob("*/seed-0/*/manifest.json"):
+        content = unsealed(path) | {"format": 1}
+        path.write_text(json.dumps(content | {"check": digest(content)}, sort_keys=True, indent=1) + "\n")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert main(["run", *small("pruner=lth", out=out)]) == 2
+    assert "is of format 1, and this version reads format 2" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert main(["verify", f"out={out}"]) == 6
