@@ -148,6 +148,7 @@ def test_a_run_that_dies_again_and_again_arrives(whole_round: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # two processes for each of some hundred writes
 def test_a_kill_at_any_write_leaves_no_trace(whole_round: Path, tmp_path: Path) -> None:
     traces, finished, call = {}, False, 0
     while not finished:
