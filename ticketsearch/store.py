@@ -8,6 +8,7 @@ outputs/<dataset>-<model>-<pruner>-<id8>/
     seed-0/round-04.part       the round in progress
     seed-0/round-04.lock       held while a process works on the cell
     seed-0/rewind-8/           the dense model after 8 updates
+    aside/                     what was damaged, with the reason
 """
 
 from collections.abc import Callable, Iterator, Mapping
