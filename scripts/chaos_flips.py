@@ -70,10 +70,10 @@ def compose_once() -> None:
 
     composed, found = compose.compose, dict[tuple[str, ...], Any]()
 
-    def remembered(words: list[str]) -> Any:
+    def remembered(words: list[str], *conf: Any) -> Any:
         key = tuple(words)
         if key not in found:
-            found[key] = composed(words)
+            found[key] = composed(words, *conf)
         return found[key]
 
     compose.compose = remembered  # type: ignore[assignment]

@@ -6,20 +6,24 @@ from pathlib import Path
 from torch import nn
 
 from ticketsearch import runner
-from ticketsearch.build import build
+from ticketsearch.build import build, importable
 from ticketsearch.compose import compose
+from ticketsearch.conf import Conf
+from ticketsearch.config import PARTS
 from ticketsearch.console import Display
 from ticketsearch.errors import UsageError
+from ticketsearch.experiment import Experiment
 from ticketsearch.store import Run
 from ticketsearch.ticket import Ticket
 
 
-def run(overrides: Sequence[str] = (), display: Display | None = None) -> Path:
-    """What `ticketsearch run` does.
+def run(overrides: Sequence[str] = (), display: Display | None = None, config_dir: str | Path | None = None) -> Path:
+    """What `ticketsearch run` does; it never asks whether a long search is meant.
 
     Args:
         overrides: as on the command line: `["pruner=lth", "schedule.rounds=3"]`.
         display: told of what happens; None: nothing is shown.
+        config_dir: a folder of yamls of your own, as for `--config-dir`.
 
     Returns:
         The run's folder, for `load`.
@@ -27,23 +31,25 @@ def run(overrides: Sequence[str] = (), display: Display | None = None) -> Path:
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
-    return runner.run(compose(overrides), display or Display()).path
+    shown = display or Display()
+    return runner.run(Experiment.open(compose(overrides, Conf.beside(config_dir)), shown), shown).path
 
 
-def load(run: str | Path, seed: int = 0, round: int = 0) -> tuple[nn.Module, Ticket]:
+def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[str] = ()) -> tuple[nn.Module, Ticket]:
     """A trained ticket from disk.
 
     Args:
         run: the run's folder.
         seed: of the cell.
         round: of the cell; 0 is the dense model, whichever run it belongs to.
+        extensions: packages of your own that the run's model or dataset comes from.
 
     Returns:
         The network with the trained weights, in evaluation mode on the CPU, and the ticket: its mask, the trained
         weights as `start`, and `rest`.
 
     Raises:
-        UsageError: there is no such round.
+        UsageError: there is no such round, or its model or dataset is of a package that `extensions` does not list.
         CorruptStore: a file is missing or is not what its checksum says.
     """
     folder = Path(run)
@@ -57,8 +63,10 @@ def load(run: str | Path, seed: int = 0, round: int = 0) -> tuple[nn.Module, Tic
         )
         raise UsageError(f"{folder.name} has no round {round} of seed {seed}", f"there are: {', '.join(there)}")
     ticket = cell.ticket()
+    importable(tuple(extensions))
     dataset, model = (
-        build({k: v for k, v in stored[part].items() if k != "name"}, part) for part in ("dataset", "model")
+        build({k: v for k, v in stored[part].items() if k != "name"}, part, tuple(extensions), PARTS[part])
+        for part in ("dataset", "model")
     )
     network = model.initial(dataset, seed)
     network.load_state_dict(dict(ticket.start))

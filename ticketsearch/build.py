@@ -1,8 +1,11 @@
 """The one place where a yaml becomes an object: `_target_` within a fence, every field checked by its dataclass."""
 
-import difflib
 import importlib
+import importlib.util
 import math
+import os
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -10,7 +13,7 @@ from typing import Any, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from ticketsearch.errors import UsageError
+from ticketsearch.errors import UsageError, closest
 
 
 def build(
@@ -49,7 +52,9 @@ def build(
         if key == "_target_":
             continue
         if key not in allowed:
-            raise closest(str(key), [*allowed, *known], f"unknown key {prefix}{key}", prefix, "=...", command)
+            attempt, otherwise = f"ticketsearch {command} {prefix}{{}}=...", f"ticketsearch {command} --help"
+            what, typed = f"unknown key {prefix}{key}", f"{prefix}{key}"
+            raise closest(str(key), [*allowed, *known], what, attempt, otherwise, typed)
         values[key] = _value(value, hints[key], allowed[key], f"{prefix}{key}", extensions, command)
     missing = [
         name
@@ -70,28 +75,36 @@ def build(
         ) from error
 
 
-def closest(
-    name: str, names: Iterable[str], what: str, prefix: str = "", suffix: str = "", command: str = "run"
-) -> UsageError:
-    """The error for a name that does not exist, with the nearest that does."""
-    names = sorted(names)
-    near = difflib.get_close_matches(name, names, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?  " if near else ""
-    attempt = f"ticketsearch {command} {prefix}{near[0]}{suffix}" if near else f"ticketsearch {command} --help"
-    return UsageError(what, f"{hint}(choices: {' '.join(names)})", attempt)
+def importable(extensions: tuple[str, ...]) -> None:
+    """See that the packages of the user's can be imported: where Python looks, else in the current folder.
+
+    Raises:
+        UsageError: there is no such package.
+    """
+    here = os.getcwd()
+    if extensions and here not in sys.path:
+        sys.path.append(here)  # last, so that nothing installed is replaced by what happens to lie here
+    for name in extensions:
+        try:
+            known = re.fullmatch(r"\w+(\.\w+)*", name) and importlib.util.find_spec(name)
+        except (ImportError, ValueError, TypeError):
+            known = None
+        if not known:
+            right = f"`extensions` lists packages that Python finds: installed, or in {here}"
+            raise UsageError(f"extensions: no package {name!r}", right, "ticketsearch run 'extensions=[YOUR_PACKAGE]'")
 
 
 def _target(target: str, path: str, extensions: tuple[str, ...]) -> type:
     module = target.rpartition(".")[0]
     if not any(module == root or module.startswith(f"{root}.") for root in ("ticketsearch", *extensions)):
-        right = "only ticketsearch and the packages listed in `extensions` may be named"
-        raise UsageError(
-            f"{path}._target_={target} is outside the fence", right, "ticketsearch run 'extensions=[YOUR_PACKAGE]'"
-        )
+        right = "only ticketsearch and the packages that you list in `extensions` may be named"
+        attempt = f"ticketsearch run 'extensions=[{','.join((*extensions, 'YOUR_PACKAGE'))}]'"
+        raise UsageError(f"{path}._target_={target} is outside the fence", right, attempt)
     try:
         cls = _imported(target)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{path}._target_={target} cannot be imported", str(error), "") from error
+    except Exception as error:  # a module of the user's raises what it will
+        reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
+        raise UsageError(f"{path}._target_={target} cannot be imported", reason, "") from error
     if not (isinstance(cls, type) and is_dataclass(cls)):
         raise UsageError(
             f"{path}._target_={target} is no dataclass", "settings are checked against the fields of a dataclass", ""
@@ -126,9 +139,8 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
         reason = error.errors()[0]["msg"].replace("Input should", "it should").replace("valid tuple", "list")
     if reason:
         example = field.metadata.get("example", None if field.default is MISSING else field.default)
-        raise UsageError(
-            f"{path}={_typed(value)}", reason, f"ticketsearch {command} {_quoted(f'{path}={_typed(example)}')}"
-        )
+        attempt = f"ticketsearch {command} {_quoted(f'{path}={_typed(example)}')}"
+        raise UsageError(f"{path}={_typed(value)}", reason, attempt, f"{path}={_typed(value)}")
     return checked
 
 

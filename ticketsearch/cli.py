@@ -2,10 +2,13 @@
 
 import io
 import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ticketsearch.errors import Interrupted, RunFailed, TicketError, UsageError
+from ticketsearch.commands import COMMANDS, command
+from ticketsearch.errors import closest, told
+from ticketsearch.version import version
 
 HELP = """\
 ticketsearch - draw lottery tickets, train them, and measure everything the field asks of them
@@ -19,17 +22,22 @@ commands:
   results   collect the rows of every run; print or save them
   status    which rounds are done, in progress, held, broken
   verify    read every stored byte and compare it with its checksum
+  list      what can be chosen: pruners, models, datasets, metrics, experiments, figures ...
+  completion  make the Tab key complete commands, names and keys in bash, zsh or fish
 
 examples:
   ticketsearch run pruner=lth model=resnet20
   ticketsearch run pruner=random schedule.rounds=10 replicates=3
+  ticketsearch run -m pruner=lth,omp,random seed=0,1,2
   ticketsearch plot
   ticketsearch results --to results.csv
+  ticketsearch list pruners
 
 `ticketsearch COMMAND --help` says what each takes; `--debug` shows the traceback of an error.
 
 exit codes: 0 done, 2 wrong usage (nothing was created), 3 data missing or changed, 4 the run failed (what was
-  committed is kept), 6 stored files are corrupt, 75 interrupted (the same command continues)
+  committed is kept), 5 some runs of a sweep failed, 6 stored files are corrupt, 75 interrupted (the same command
+  continues)
 """
 
 
@@ -49,23 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # what nobody foresaw is told in three lines too
         if debug:
             raise
-        told = _told(error, arguments)
-        sys.stderr.write(f"{told}\n")
-        return told.exit_code
-
-
-def _told(error: BaseException, arguments: list[str]) -> TicketError:
-    """Any error as one that says what is wrong, what would be right, and the command to try."""
-    if isinstance(error, TicketError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "what was committed is kept; the same command continues")
-    if isinstance(error, OSError):
-        what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        return RunFailed(what, "what was committed is kept; the same command continues")
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"
-    return RunFailed(what, right, f"ticketsearch {' '.join(arguments)} --debug")
+        said = told(error, f"ticketsearch {shlex.join(arguments)}")
+        sys.stderr.write(f"{said}\n")
+        return said.exit_code
 
 
 def _until_the_reader_leaves(arguments: list[str]) -> int:
@@ -84,31 +78,16 @@ def _dispatch(arguments: list[str]) -> int:
         _show(HELP)
         return 0
     if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        _show(version("ticketsearch"))
+        _show(version())
         return 0
     name, rest = arguments[0], arguments[1:]
-    commands = _commands()
-    if name not in commands:
-        import difflib
-
-        near = difflib.get_close_matches(name, commands, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?  " if near else ""
-        attempt = f"ticketsearch {near[0]} --help" if near else "ticketsearch --help"
-        raise UsageError(f"no command {name!r}", f"{hint}(commands: {' '.join(commands)})", attempt)
-    help_text, command = commands[name]
-    if "--help" in rest or "-h" in rest:
-        _show(help_text)
+    if name not in COMMANDS:
+        raise closest(name, COMMANDS, f"no command {name!r}", "ticketsearch {} --help", "ticketsearch --help")
+    chosen = command(name)
+    if {"--help", "-h"} & set(rest[: rest.index("--")] if "--" in rest else rest):
+        _show(chosen.help())
         return 0
-    return command(rest)
-
-
-def _commands() -> dict[str, tuple[str, Callable[[list[str]], int]]]:
-    from ticketsearch.commands import evaluate, plot, results, run, status, verify
-
-    modules = (run, plot, evaluate, results, status, verify)
-    return {module.__name__.rpartition(".")[2]: (module.HELP, module.main) for module in modules}
+    return chosen.main(rest)
 
 
 def _show(text: str) -> None:

@@ -8,74 +8,87 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from ticketsearch.build import build, closest
-from ticketsearch.conf import choices, families, load_node
+from ticketsearch.build import build, importable
+from ticketsearch.conf import OWN, Conf
 from ticketsearch.config import METRIC, PARTS, Config, Options
-from ticketsearch.errors import UsageError
+from ticketsearch.errors import UsageError, closest
 from ticketsearch.overrides import checked, composed, parsed
 
 CONTROL = "control"
 """The choice of `conf/pruner` that `controls=true` adds in each of its variants."""
+_CHOSEN = ("metrics", "experiment", "debug")
+"""The groups that are no part of a configuration themselves."""
 
 
-def compose(overrides: Sequence[str] = ()) -> Config:
+def compose(overrides: Sequence[str] = (), conf: Conf = OWN) -> Config:
     """Compose and check a configuration; nothing is created by it.
 
     Args:
         overrides: as typed: `pruner=lth`, `schedule.rounds=3`, `metrics=[accuracy]`.
+        conf: what can be chosen.
 
     Raises:
         UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
     """
-    keys = [parsed(text).key_or_group for text in overrides]
+    keys = [_key(text) for text in overrides]
     for key in keys:
         if keys.count(key) > 1:
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
-    config = replace(_config(*_composed(overrides)), overrides=tuple(overrides))
+    config = replace(_config(*_composed(overrides, conf), conf), overrides=tuple(overrides))
     if config.pruner.of is not None:
         config = _beside(config, _twin(config))
     return replace(config, controls=_controls(config)) if config.options.controls else config
 
 
-def _composed(overrides: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+def _composed(overrides: Sequence[str], conf: Conf) -> tuple[dict[str, str], dict[str, Any]]:
     """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
-    typed = [checked(text) for text in overrides]
-    names, node = composed(typed)
+    typed = [checked(text, conf) for text in overrides]
+    names, node = composed(typed, conf)
+    extensions = tuple(node.get("extensions") or ())
+    if extensions and "extensions" not in map(_key, overrides):
+        right = "what may be imported is typed, so that no yaml can let it in"
+        raise UsageError("a yaml lists `extensions`", right, f"ticketsearch run 'extensions=[{','.join(extensions)}]'")
+    importable(extensions)
     chosen: dict[str, str] = {}
     if names.get("recipe") == "auto":
-        extensions = tuple(node.get("extensions") or ())
         model, dataset = (build(node.get(part), part, extensions, PARTS[part]) for part in ("model", "dataset"))
         chosen["recipe"] = model.recipe or dataset.recipe
     if names.get("metrics") == "all":
-        chosen["metrics"] = f"[{','.join(families())}]"
+        chosen["metrics"] = f"[{','.join(conf.families())}]"
     if not chosen:
         return names, node
     kept = [text for text in typed if text.partition("=")[0] not in chosen]
-    return composed(kept + [f"{group}={name}" for group, name in chosen.items()])
+    return composed(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
 
 
-def _config(names: dict[str, str], node: dict[str, Any]) -> Config:
+def _config(names: dict[str, str], node: dict[str, Any], conf: Conf) -> Config:
     top = {key: value for key, value in node.items() if key not in (*PARTS, "metrics")}
+    for key in top.keys() & {"experiment", "debug"}:
+        right = "its first line must be `# @package _global_`, so that it changes keys of the top level"
+        raise UsageError(f"{key}/{names[key]}.yaml sets keys below `{key}`", right)
     if "_target_" in top:
         raise closest("_target_", node, "unknown key _target_")
-    options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, "metrics"))
+    options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, *_CHOSEN))
     parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
     if options.precision != "auto":
         parts["recipe"] = replace(parts["recipe"], precision=options.precision)
     asked = node.get("metrics") or {}
     metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
-    config = Config(names, options, metrics=metrics, **parts)
+    config = Config(names, options, metrics=metrics, conf=conf, **parts)
     return config.dense if names["pruner"] == "dense" else config
 
 
 def _twin(config: Config) -> Config:
     """The run that differs from this one in its pruner only, and in what `pruner.of_overrides` says."""
     name, more = str(config.pruner.of), config.pruner.of_overrides
-    if name not in choices("pruner"):
-        raise closest(name, choices("pruner"), f"no pruner named {name!r}", "pruner=control pruner.of=")
-    replaced = {"pruner", "controls", *(parsed(text).key_or_group for text in more)}
+    known = config.conf.choices("pruner")
+    if name not in known:
+        attempt = "ticketsearch run pruner=control pruner.of={}"
+        raise closest(name, known, f"no pruner named {name!r}", attempt, "ticketsearch list pruners")
+    replaced = {"pruner", "controls", *map(_key, more)}
     kept = [text for text in config.overrides if _key(text) not in replaced and not _key(text).startswith("pruner.")]
-    return replace(compose([*kept, f"pruner={name}", *more]), overrides=config.overrides)
+    twin = compose([*kept, f"pruner={name}", *more], config.conf)
+    return replace(twin, overrides=config.overrides)
 
 
 def _key(text: str) -> str:
@@ -108,7 +121,7 @@ def _controls(config: Config) -> tuple[Config, ...]:
         return ()
     of = {"of": config.names["pruner"], "of_overrides": [t for t in config.overrides if _key(t).startswith("pruner.")]}
     names, found = dict(config.names) | {"pruner": CONTROL}, []
-    node = load_node("pruner", CONTROL)
+    node = OWN.load("pruner", CONTROL)
     for action in get_args(build(node, "pruner").__dataclass_fields__["action"].type):
         control = replace(config, names=names, pruner=build(node | of | {"action": action}, "pruner"))
         try:

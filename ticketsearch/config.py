@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from ticketsearch.build import build
-from ticketsearch.conf import load_node
+from ticketsearch.conf import OWN, Conf
 from ticketsearch.errors import CorruptStore
 from ticketsearch.seal import REMEDY, digest, unsealed
 
@@ -70,6 +70,7 @@ class Config:
         overrides: what was typed.
         twin: the configuration that this one borrows tickets from; None unless its pruner looks at a twin.
         controls: the control runs that were asked for with it.
+        conf: what could be chosen.
         The others are the objects that the groups of their names chose.
     """
 
@@ -86,6 +87,7 @@ class Config:
     overrides: tuple[str, ...] = ()
     twin: "Config | None" = None
     controls: "tuple[Config, ...]" = ()
+    conf: Conf = OWN
 
     @property
     def seeds(self) -> range:
@@ -127,14 +129,22 @@ class Config:
         return result | twin | {key: value for key, value in options.items() if value != getattr(Options, key)}
 
     def _another_class(self, part: str) -> dict[str, str]:
-        """The class of a part, where it is not the one that the yaml of its name says."""
-        target = full(getattr(self, part))["_target_"]
-        return {} if target == load_node(part, self.names[part])["_target_"] else {"class": target}
+        """The class of a part, where it is not the one that our own yaml of its name says; a name of the user's may
+        mean another class tomorrow.
+        """
+        name, target = self.names[part], full(getattr(self, part))["_target_"]
+        known = name in OWN.choices(part) and OWN.load(part, name)["_target_"] == target
+        return {} if known else {"class": target}
 
     @cached_property
     def id(self) -> str:
         """Eight hexadecimal digits of the identity: runs whose numbers may differ have different ids."""
         return digest(self.identity())[:8]
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The arguments that say this again."""
+        return (*self.overrides, *(["--config-dir", str(self.conf.folder)] if self.conf.folder else []))
 
     @property
     def run_name(self) -> str:
@@ -210,4 +220,4 @@ def full(value: Any, identity_only: bool = True) -> dict[str, Any]:
 
 
 def _load(group: str, name: str) -> Any:
-    return build(load_node(group, name), group, (), PARTS[group])
+    return build(OWN.load(group, name), group, (), PARTS[group])

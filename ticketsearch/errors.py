@@ -8,9 +8,12 @@ Every error says three things: what is wrong, what would be right, and the comma
 | 2 | `UsageError` | the command or its configuration is wrong; nothing was created |
 | 3 | `DataMissing` | the dataset is not where it was looked for, or has changed |
 | 4 | `RunFailed` | training or evaluation stopped; what was committed is kept |
+| 5 | `SweepFailed` | some runs of a sweep failed; the others are done |
 | 6 | `CorruptStore` | files under `out` are not what their checksums say |
 | 75 | `Interrupted` | stopped by the user; the same command continues |
 """
+
+from collections.abc import Iterable
 
 
 class TicketError(Exception):
@@ -42,9 +45,20 @@ class TicketError(Exception):
 
 
 class UsageError(TicketError):
-    """The command or its configuration is wrong; nothing was created."""
+    """The command or its configuration is wrong; nothing was created.
+
+    Args:
+        what: what is wrong, one line.
+        right: what would be right, one line.
+        attempt: the command to try next, or "".
+        wrong: what was typed in place of what is in `attempt`: a key, or `key=value`; "": the same key.
+    """
 
     exit_code = 2
+
+    def __init__(self, what: str, right: str, attempt: str = "", wrong: str = "") -> None:
+        super().__init__(what, right, attempt)
+        self.wrong = wrong
 
 
 class DataMissing(TicketError):
@@ -59,6 +73,12 @@ class RunFailed(TicketError):
     exit_code = 4
 
 
+class SweepFailed(TicketError):
+    """Some runs of a sweep failed; the others are done."""
+
+    exit_code = 5
+
+
 class CorruptStore(TicketError):
     """A stored file is not what its checksum says."""
 
@@ -69,3 +89,47 @@ class Interrupted(TicketError):
     """Stopped by the user; the same command continues where it was."""
 
     exit_code = 75
+
+
+def told(error: BaseException, command: str) -> TicketError:
+    """Any error as one that says what is wrong, what would be right, and the command to try.
+
+    Args:
+        error: what was raised.
+        command: the command that was typed.
+    """
+    if isinstance(error, TicketError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted", "what was committed is kept; the same command continues")
+    if isinstance(error, OSError):
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        return RunFailed(what, "what was committed is kept; the same command continues")
+    what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+    if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA error" in what:
+        right = "the GPU is full, gone, or broke off; what was committed is kept, and the same command continues"
+        return RunFailed(what, right, f"{command} device=cpu")
+    right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"
+    return RunFailed(what, right, f"{command} --debug")
+
+
+def closest(
+    name: str, names: Iterable[str], what: str, attempt: str = "", otherwise: str = "", wrong: str = ""
+) -> UsageError:
+    """The error for a name that does not exist, with the nearest that does.
+
+    Args:
+        name: what was typed.
+        names: what exists.
+        what: what is wrong, one line.
+        attempt: the command to try, `{}` standing for the nearest name.
+        otherwise: the command to try when none is near.
+        wrong: see `UsageError`.
+    """
+    from difflib import get_close_matches
+
+    names = sorted(names)
+    near = get_close_matches(name, names, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?  " if near else ""
+    said = attempt.replace("{}", near[0]) if near else otherwise
+    return UsageError(what, f"{hint}(choices: {' '.join(names)})", said, wrong)

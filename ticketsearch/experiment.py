@@ -54,22 +54,26 @@ class Experiment:
     kept_step: int = 0
 
     @classmethod
-    def open(cls, config: Config, display: Display, trained: bool = False) -> "Experiment":
-        """Read the data, build the network and open the run's folder, in this order: what is wrong is found before it
-        exists. Arguments are the attributes of these names.
+    def open(
+        cls, config: Config, display: Display, trained: bool = False, before: "Experiment | None" = None
+    ) -> "Experiment":
+        """Read the data and build the network: what is wrong is found before anything is on disk.
+
+        Args:
+            config: what is asked for.
+            display: told of what happens.
+            trained: work on the tickets that are there, and on no others.
+            before: one of which the data are taken where they are the same; jobs of a sweep mostly share them.
 
         Raises:
             DataMissing: the images are not where they were looked for, or not those that a run has seen before.
-            UsageError: there is no such device, the folder cannot be written, or the split sizes are impossible.
+            UsageError: there is no such device, or the split sizes are impossible.
         """
-        device = choose_device(config.options.device)
-        try:
-            data = config.dataset.load()
-        except ValueError as error:
-            raise UsageError(
-                str(error), "dataset.validation and dataset.subset must fit", "ticketsearch run"
-            ) from error
-        fingerprint, data = data.fingerprint(), data.to(device)
+        device, wanted = choose_device(config.options.device), (config.dataset, config.options.device)
+        if before and (before.config.dataset, before.config.options.device) == wanted:
+            data, fingerprint = before.data, before.fingerprint
+        else:
+            data, fingerprint = _read(config, device)
         layout = torch.channels_last if config.recipe.channels_last else torch.contiguous_format
         model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
         layers = prunable_layers(model, config.options.prunable)
@@ -79,12 +83,11 @@ class Experiment:
             if not trained:
                 _check_possible(part, per_epoch(part, data), total)
             for used in (part, part.dense, *([part.twin] if part.twin else [])):
-                run = Run(Path(config.options.out) / used.run_name)
-                _check_same_data(run, fingerprint)
-                if trained and not run.path.is_dir():
+                _check_same_data(_folder(used), fingerprint)
+                if trained and not _folder(used).path.is_dir():
                     right = "a run is compared with its dense model: copy that folder beside it"
-                    raise UsageError(f"{run.path} is not there", right, "ticketsearch evaluate --help")
-        return cls(config, Run.open(config, display.notice), data, model, layers, macs, fingerprint, display, trained)
+                    raise UsageError(f"{_folder(used).path} is not there", right, "ticketsearch evaluate --help")
+        return cls(config, _folder(config), data, model, layers, macs, fingerprint, display, trained)
 
     @cached_property
     def dense(self) -> "Experiment":
@@ -114,7 +117,7 @@ class Experiment:
 
     def _stage(self, config: Config) -> "Experiment":
         layers = prunable_layers(self.model, config.options.prunable)
-        return replace(self, config=config, run=Run.open(config, self.display.notice), layers=layers, kept_step=0)
+        return replace(self, config=config, run=_folder(config), layers=layers, kept_step=0)
 
     def needs(self, cell: Cell) -> set[Path]:
         """The cells that must be done before one of this run's: its dense model, and what its pruner looks at."""
@@ -138,14 +141,21 @@ class Experiment:
         return self.data.train.labels.device
 
     def begin(self, command: str = "run") -> None:
-        """Set the threads and note the command in the run; say so where it goes on in another environment."""
+        """Make the run's folder if it is new, set the threads and note the command in the run; say so where it goes on
+        in another environment.
+
+        Raises:
+            UsageError: the folder cannot be written.
+            CorruptStore: it holds a run with another identity.
+        """
+        Run.open(self.config, self.display.notice)
         threads = self.set_threads()
         before, now = {made for about in _manifests(self.run) for made in about["made"]}, self.environment
         if before and now not in before:
             told = f"{self.run.name} was trained with {' and '.join(sorted(before))}; this is {now}"
             self.display.notice(f"{told}: the last digits may differ, and each round says what it was trained with")
         cells = {"seeds": list(self.config.seeds), "rounds": list(self.config.rounds)} if command == "run" else {}
-        invocation = provenance.invocation(["ticketsearch", command, *self.config.overrides], now, threads)
+        invocation = provenance.invocation(["ticketsearch", command, *self.config.typed], now, threads)
         self.run.note(invocation | cells)
 
     @property
@@ -196,6 +206,19 @@ class Experiment:
             "kept": mask.kept,
             "prunable": self.config.options.prunable,
         }
+
+
+def _folder(config: Config) -> Run:
+    return Run(Path(config.options.out) / config.run_name)
+
+
+def _read(config: Config, device: torch.device) -> tuple[Data, str]:
+    """The images on the device, and their fingerprint."""
+    try:
+        data = config.dataset.load()
+    except ValueError as error:
+        raise UsageError(str(error), "dataset.validation and dataset.subset must fit", "ticketsearch run") from error
+    return data.to(device), data.fingerprint()
 
 
 def per_epoch(config: Config, data: Data) -> int:

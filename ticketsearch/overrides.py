@@ -1,46 +1,55 @@
 """What was typed, in the form that Hydra takes: every override of a value as `++key=value`, choices checked here."""
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ticketsearch.build import closest
-from ticketsearch.conf import choices, conf_dir, families
-from ticketsearch.errors import UsageError
+from ticketsearch.conf import Conf, conf_dir, unreadable
+from ticketsearch.errors import UsageError, closest
 
 _PATHS = ("out", "dataset.root")
+_OPTIONAL = ("experiment", "debug")
+"""Groups in which nothing need be chosen."""
 
 
-def checked(text: str) -> str:
+def checked(text: str, conf: Conf) -> str:
     """An override in the form that Hydra takes without asking back; group choices are checked here."""
     override = parsed(text)
     key = override.key_or_group
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         raise UsageError(f"unknown key {key}", "where and how things run is ours to say", "ticketsearch run --help")
+    if key == "figure":
+        raise UsageError("unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {text}")
+    if "/" in key or "@" in key:
+        raise UsageError(
+            f"unknown key {key}", "a group is one word, a setting group.setting", "ticketsearch run --help"
+        )
     if override.is_sweep_override():
         value = text.partition("=")[2]
-        raise UsageError(
-            f"{text} asks for several runs",
-            "one command is one run; a list is written [a,b]",
-            f"ticketsearch run '{key}=[{value}]'",
-        )
+        right = f"a list is written [{value}]" if key == "metrics" else "one command is one run; -m makes a sweep of it"
+        attempt = f"ticketsearch run '{key}=[{value}]'" if key == "metrics" else f"ticketsearch run -m {text}"
+        raise UsageError(f"{text} asks for several runs", right, attempt)
     if override.is_delete():
         raise UsageError(
             f"cannot leave out {key}", "everything has a default; choose another value", "ticketsearch run --help"
         )
-    if not (conf_dir() / key).is_dir():
+    if key not in conf.groups:
         return "++" + str(override.input_line).lstrip("+")
     chosen = override.value()
     several = isinstance(chosen, list) and key == "metrics"
-    allowed = families() if several else choices(key)
+    allowed = conf.families() if several else conf.choices(key)
     for name in chosen if isinstance(chosen, list) and several else [chosen]:
-        if name not in allowed:
-            raise closest(str(name), allowed, f"no {key} named {name!r}", f"{key}=")
+        if name not in allowed and not (name is None and key in _OPTIONAL):
+            what, attempt = f"no {key} named {name!r}", f"ticketsearch run {key}={{}}"
+            raise closest(str(name), allowed, what, attempt, f"ticketsearch list {key}", f"{key}={name}")
     return text.lstrip("+")
 
 
@@ -48,7 +57,7 @@ def parsed(text: str) -> Override:
     """An override as Hydra reads it; the names of folders may hold whatever the file system lets them."""
     key, _, value = text.partition("=")
     if key.lstrip("+") in _PATHS and value and value[0] not in "'\"[{":
-        text = f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        text = f"{key}={quoted(value)}"
     try:
         if not key.strip("+~ "):
             raise ValueError(text)
@@ -57,9 +66,48 @@ def parsed(text: str) -> Override:
         raise UsageError(f"cannot read {text!r}", "arguments are key=value", "ticketsearch run --help") from error
 
 
-def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The chosen names and the composed values."""
+def quoted(value: str) -> str:
+    """A string as Hydra's grammar takes it, whatever is in it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def expanded(overrides: Sequence[str], conf: Conf) -> list[tuple[str, ...]]:
+    """The overrides of each run of a sweep: `pruner=lth,omp seed=range(3)` is six, the last key changing fastest.
+
+    Raises:
+        UsageError: a value is not one of a list, a range, a choice or a glob.
+    """
+    return [tuple(run) for run in product(*(_values(text, conf) for text in overrides))]
+
+
+def _values(text: str, conf: Conf) -> list[str]:
+    """An override once for each of its values."""
+    override = parsed(text)
+    if not override.is_sweep_override():
+        return [text]
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, Glob):
+        names = value.filter(conf.choices(override.key_or_group))
+    elif override.is_discrete_sweep():
+        names = [str(item) for item in override.sweep_string_iterator()]
+    else:
+        names = []
+    if not names:
+        raise UsageError(
+            f"{text} names no values", "a list (a,b), range(3) or, of choices, glob(*)", "ticketsearch run --help"
+        )
+    return [f"{key}={name}" for name in names]
+
+
+def composed(overrides: list[str], conf: Conf) -> tuple[dict[str, str], dict[str, Any]]:
+    """The chosen names and the composed values.
+
+    Raises:
+        UsageError: they do not compose, or a yaml of the user's cannot be read.
+    """
     version = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
+    if conf.folder:
+        overrides = [*overrides, f"hydra.searchpath=[{quoted(f'file://{conf.folder}')}]"]
     try:
         with hydra.initialize_config_dir(str(conf_dir()), job_name="ticketsearch", **version):
             composed = hydra.compose("config", overrides, return_hydra_config=True)
@@ -68,4 +116,8 @@ def composed(overrides: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
             composed.pop("hydra")
             return names, dict(OmegaConf.to_container(composed, resolve=True))  # type: ignore[arg-type]
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(str(error).splitlines()[0], "arguments are key=value", "ticketsearch run --help") from error
+        what, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or ["it does not compose"]
+        right = " ".join(more) or "a yaml or an argument says so"
+        raise UsageError(what, right, "ticketsearch run --help") from error
+    except yaml.YAMLError as error:
+        raise unreadable(getattr(getattr(error, "problem_mark", None), "name", "a yaml"), error) from error

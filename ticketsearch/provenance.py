@@ -3,10 +3,11 @@
 import os
 import platform
 import time
-from importlib.metadata import version
 from typing import Any
 
 import torch
+
+from ticketsearch.version import version
 
 
 def environment(device: torch.device) -> str:
@@ -22,7 +23,7 @@ def invocation(command: list[str], environment: str, threads: int) -> dict[str, 
     return {
         "command": command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "ticketsearch": version("ticketsearch"),
+        "ticketsearch": version(),
         "environment": environment,
         "torch": torch.__version__,
         "python": platform.python_version(),

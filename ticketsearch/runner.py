@@ -10,24 +10,30 @@ from ticketsearch.config import Config
 from ticketsearch.console import Display
 from ticketsearch.draw import draw
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.estimate import Estimate, estimate
 from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
 from ticketsearch.mend import mend, mend_metrics, mend_rows, take_back
 from ticketsearch.store import Run
-from ticketsearch.summary import ending, measuring, opening, to_train
+from ticketsearch.summary import ending, measuring, opening
 from ticketsearch.turns import turns
 
 
-def run(config: Config, display: Display) -> Run:
+def run(search: Experiment, display: Display, left: Estimate | None = None) -> Run:
     """Bring a run to what is asked for; what is committed is not done again, so resuming is the same call.
+
+    Args:
+        search: what is asked for.
+        display: told of what happens.
+        left: what is left to train, where that is known already.
 
     Raises:
         TicketError: see `ticketsearch.errors`; what was committed before it stays.
     """
-    search = Experiment.open(config, display)
-    display.open(opening(search), to_train(search))
+    left = left or estimate(search)
     for stage in search.stages:
         stage.begin()
+    display.open(opening(search, left), len(left.cells), left.seconds)
     with closing(turns(search.stages, display.notice)) as waves:  # lets go of its locks whatever happens
         for stage, wave in waves:
             advance(stage, wave)
@@ -56,9 +62,9 @@ def measure(path: Path, config: Config, display: Display, done: set[str]) -> Non
     search = Experiment.open(config, display, trained=True)
     stages = [stage for stage in search.stages if stage.run.name not in done]
     done.update(stage.run.name for stage in stages)
-    display.open(measuring(search, stages), 0)
     for stage in stages:
         stage.begin("evaluate")
+    display.open(measuring(search, stages), 0, 0)
     damaged = []
     with closing(turns(stages, display.notice)) as waves:
         for stage, wave in waves:
@@ -83,6 +89,8 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     for cell in wave:
         mend(stage, cell)
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
+    for ticket in drawn:
+        stage.display.begin(ticket.cell, stage.config.label, ticket.assignment.ticket.mask.sparsity)
     for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
         commit(stage, ticket, trained)
         take_back(stage, ticket.cell)

@@ -80,7 +80,7 @@ def test_every_family_is_measured_unless_said_otherwise_and_only_once(out: Path,
     printed, _ = evaluate(out, capsys)
     assert files(out) == before
     assert "done: sparsity" not in printed
-    assert printed.count("cells were complete already") == 3  # one for each run
+    assert len(re.findall("cells? (?:was|were) complete already", printed)) == 3  # one for each run
     assert run_here(out, "pruner=lth")[1].epochs == []
     assert files(out) == before
     assert set(ticketsearch.load_results(out).family) == {"accuracy", "calibration", "ticket", "training", "speed"}
@@ -201,7 +201,7 @@ MISTAKES = [
     ("recipe.epochs=3", "evaluate takes no key recipe.epochs", "choices:"),
     ("seed=1", "evaluate takes no key seed", "choices:"),
     ("lth", "cannot read 'lth'", "key=value"),
-    ("--strict", "cannot read '--strict'", "key=value"),
+    ("--strict", "evaluate takes no --strict", "--config-dir"),
     ("metrics=[acuracy]", "no metrics named 'acuracy'", "did you mean 'accuracy'?"),
     ("metrics.calibration.bns=3", "unknown key metrics.calibration.bns", "did you mean 'bins'?"),
     ("metrics.calibration.bins=0", "metrics.calibration.bins=0", "greater than or equal to 1"),

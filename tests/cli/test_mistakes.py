@@ -14,7 +14,7 @@ MISTAKES = [
     ("run prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run +prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run ++prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
-    ("run schedule.round=3", "unknown key schedule.round", "try: ticketsearch run schedule.rounds="),
+    ("run schedule.round=3", "unknown key schedule.round", "schedule.rounds=3"),
     ("run recipe.warm_up=3", "unknown key recipe.warm_up", "did you mean 'warmup'?"),
     ("run replicate=3", "unknown key replicate", "did you mean 'replicates'?"),
     ("run foo.bar=3", "unknown key foo", "choices:"),
@@ -24,7 +24,7 @@ MISTAKES = [
     ("run --cfg job prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run ~nope", "nope", ""),
     # names
-    ("run pruner=lht", "no pruner named 'lht'", "try: ticketsearch run pruner=lth"),
+    ("run pruner=lht", "no pruner named 'lht'", "pruner=lth"),
     ("run pruner=", "no pruner named", "choices: control dense"),
     ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
     ("run model=../../model/resnet20", "no model named", "resnet20"),
@@ -87,10 +87,10 @@ MISTAKES = [
     ("run pruner._target_=ticketsearch.cli.os.system", "cannot be imported", ""),
     ("run pruner._target_=ticketsearch.pruners.base.Nope", "cannot be imported", "Nope"),
     ("run pruner._target_=ticketsearch.schedule.Geometric", "ticketsearch.schedule.Geometric", "must be a Pruner"),
-    ("run extensions=[nosuch] pruner._target_=nosuch.X", "nosuch.X cannot be imported", ""),
+    ("run extensions=[nosuch] pruner._target_=nosuch.X", "no package 'nosuch'", ""),
     # words that are no arguments, and commands that are none
     ("run pruner", "cannot read 'pruner'", "key=value"),
-    ("run --rounds=3", "cannot read '--rounds=3'", "key=value"),
+    ("run --rounds=3", "run takes no --rounds", "choices:"),
     ("run --cfg all", "--cfg", "try: ticketsearch run --cfg job"),
     ("run seed==3", "cannot read 'seed==3'", "key=value"),
     ("rum pruner=lth", "no command 'rum'", "did you mean 'run'?"),
@@ -102,7 +102,7 @@ MISTAKES = [
     ("plot lth", "cannot read lth", "key=value"),
     ("results", "no runs in", "try: ticketsearch run"),
     ("results --to rows.txt", "cannot save to rows.txt", ".parquet or .csv"),
-    ("results --too rows.csv", "cannot read '--too'", "--to FILE"),
+    ("results --too rows.csv", "results takes no --too", "did you mean '--to'?"),
 ]
 LESS_OBVIOUS = [
     # what Hydra, yaml or Python would let through
@@ -181,8 +181,7 @@ def test_a_suggested_command_works(
         assert main(["run", *line.split()]) == 2
         attempt = shlex.split(capsys.readouterr().err.splitlines()[-1])
         assert attempt[:3] == ["try:", "ticketsearch", "run"]
-        kept = [text for text in line.split() if "=" in text and "." not in text.partition("=")[0]]
-        if main(["run", *kept, *attempt[3:], "--cfg", "job"]):
+        if main([*attempt[2:], "--cfg", "job"]):
             refused[line] = capsys.readouterr().err
         capsys.readouterr()
     assert refused == {}

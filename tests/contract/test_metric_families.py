@@ -12,13 +12,13 @@ from torch import nn
 
 from tests.tiny import DATASET, magnitude_mask, network, same, weights_of
 from ticketsearch.compose import compose
-from ticketsearch.conf import families
+from ticketsearch.conf import OWN
 from ticketsearch.data.base import Data
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.ticket import Mask, Ticket, prunable_layers
 from ticketsearch.training.predict import predict
 
-FAMILIES = families()
+FAMILIES = OWN.families()
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 # Which way is better, by name; None: neither. Readers and figures go by it.

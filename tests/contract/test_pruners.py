@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.tiny import DATASET, network, same, weights_of
 from ticketsearch.compose import compose
-from ticketsearch.conf import choices
+from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError
 from ticketsearch.files import decode_ticket, encode_ticket
 from ticketsearch.pruners.base import Pruner, Source
@@ -18,7 +18,7 @@ from ticketsearch.pruners.view import Context, Twin, View
 from ticketsearch.schedule import Geometric
 from ticketsearch.ticket import Mask, Ticket, keep_top, prunable_layers
 
-PRUNERS = choices("pruner")
+PRUNERS = OWN.choices("pruner")
 SCHEDULE = Geometric(rounds=4, rate=0.4)
 WITHIN = (Source.PREVIOUS, Source.TWIN)
 """Those that look at a trained ticket."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ticketsearch.compose import compose
-from ticketsearch.conf import choices, families
+from ticketsearch.conf import OWN
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,9 +36,9 @@ def test_every_printed_make_target_exists() -> None:
 @pytest.mark.parametrize("group", ["dataset", "model", "pruner", "schedule", "rewind", "rest", "recipe", "metrics"])
 def test_the_table_names_every_choice(group: str) -> None:
     line = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
-    named = set(re.findall(r"`([a-z0-9_]+)`", line)) - {group} | ({group} if group in choices(group) else set())
-    assert set(choices(group)) <= named
-    assert not named - set(choices(group)) - set(families())
+    named = set(re.findall(r"`([a-z0-9_]+)`", line)) - {group} | ({group} if group in OWN.choices(group) else set())
+    assert set(OWN.choices(group)) <= named
+    assert not named - set(OWN.choices(group)) - set(OWN.families())
 
 
 def test_every_linked_file_exists() -> None:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from ticketsearch.cli import main
 from ticketsearch.compose import compose
-from ticketsearch.conf import choices, conf_dir, families
+from ticketsearch.conf import OWN, conf_dir
 from ticketsearch.config import PARTS, Config
 
 GOLDEN = {
@@ -85,7 +85,7 @@ def test_the_order_of_overrides_does_not_matter() -> None:
         "engine=eager",
         "out=elsewhere",
         "dataset.root=/somewhere",
-        "extensions=[something]",
+        "extensions=[numpy]",
         "precision=float32",
         "recipe=digits",
         "recipe.lr=0.1",
@@ -150,7 +150,7 @@ def test_numbers_written_differently_are_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("pruner", "schedule"),
-    [*((name, "geometric") for name in choices("pruner")), *(("dense", name) for name in choices("schedule"))],
+    [*((name, "geometric") for name in OWN.choices("pruner")), *(("dense", name) for name in OWN.choices("schedule"))],
 )
 def test_the_dense_model_is_shared(pruner: str, schedule: str) -> None:
     config = composed(f"pruner={pruner} schedule={schedule} rewind=keep prunable=all")
@@ -205,7 +205,7 @@ def test_recipe_auto_is_the_datasets() -> None:
 
 def test_metrics_all_is_every_family() -> None:
     files = {path.stem for path in (conf_dir() / "metrics").glob("*.yaml")} - {"all", "fast"}
-    assert set(families()) == files
+    assert set(OWN.families()) == files
     assert set(composed("metrics=all").metrics) == set(composed("pruner=lth").metrics) == files
     assert set(compose(["metrics=[ticket,accuracy]"]).metrics) == {"ticket", "accuracy"}
     assert set(composed("metrics=accuracy").metrics) == {"accuracy"}

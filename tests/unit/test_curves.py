@@ -281,11 +281,11 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
 @pytest.mark.parametrize(
     ("fields", "what", "right"),
     [
-        ({"metrics": ("acuracy",)}, "no rows of metric 'acuracy'", "did you mean 'accuracy'? there are: accuracy, maj"),
-        ({"metrics": ("ece",)}, "no rows of metric 'ece'", "there are: accuracy, majority_share"),
-        ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'? there are: lth, omp"),
-        ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "there are: digits"),
-        ({"metrics": ("sce",)}, "no rows of metric 'sce'", "there are: accuracy, majority_share"),
+        ({"metrics": ("acuracy",)}, "no rows of metric 'acuracy'", "did you mean 'accuracy'?  (choices: accuracy maj"),
+        ({"metrics": ("ece",)}, "no rows of metric 'ece'", "(choices: accuracy majority_share)"),
+        ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'?  (choices: lth omp)"),
+        ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "(choices: digits)"),
+        ({"metrics": ("sce",)}, "no rows of metric 'sce'", "(choices: accuracy majority_share)"),
         ({"split": "train"}, "there is no metric to draw", "none"),
         ({"formats": ("gif",)}, "no format 'gif'", "png, pdf, svg"),
         ({"band": "sem"}, "no band 'sem'", "std, range, none"),

@@ -1,9 +1,58 @@
-"""Arguments that several commands take."""
+"""Arguments that several commands take: flags, the outputs folder, filters."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.errors import CorruptStore, UsageError, closest
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Arguments, sorted.
+
+    Attributes:
+        words: what is no flag, in order.
+        flags: flag -> its value; "" for those that take none. Only those that were typed.
+    """
+
+    words: list[str]
+    flags: dict[str, str]
+
+
+def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (), valued: Iterable[str] = ()) -> Typed:
+    """Tell flags from other words; flags may stand anywhere, `--flag VALUE` and `--flag=VALUE` are the same.
+
+    Args:
+        arguments: as typed.
+        command: the subcommand, for messages.
+        switches: flags without a value.
+        valued: flags with one.
+
+    Raises:
+        UsageError: a flag is unknown, given twice, or lacks its value.
+    """
+    words, flags, rest = list[str](), dict[str, str](), list(arguments)
+    helped = f"ticketsearch {command} --help"
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            words.append(word)
+            continue
+        if flag not in (*switches, *valued):
+            known = [*switches, *valued, "--help", "--debug"]
+            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {{}}", helped)
+        if flag in flags:
+            raise UsageError(f"{flag} is given twice", "once is enough", helped)
+        if flag in switches and equals:
+            raise UsageError(f"cannot read {word}", f"{flag} takes no value", helped)
+        if flag in valued and not equals:
+            value = rest.pop(0) if rest else ""
+        if flag in valued and not value:
+            raise UsageError(f"{flag} lacks its value", f"it is written {flag} VALUE", helped)
+        flags[flag] = value
+    return Typed(words, flags)
 
 
 def leave_out(strict: bool) -> Callable[[CorruptStore], None]:
@@ -22,13 +71,14 @@ def only_out(arguments: Sequence[str], command: str) -> str:
     """The outputs folder of a command that takes nothing else.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: something else is there, or it is there twice.
     """
-    out = "outputs"
+    given = [argument.removeprefix("out=") for argument in arguments if argument.startswith("out=")]
     for argument in arguments:
         if not argument.startswith("out=") or argument == "out=":
             raise UsageError(
                 f"cannot read {argument!r}", "the only argument is out=FOLDER", f"ticketsearch {command} out=outputs"
             )
-        out = argument.removeprefix("out=")
-    return out
+    if len(given) > 1:
+        raise UsageError("out is given twice", "each key takes one value", f"ticketsearch {command} out={given[-1]}")
+    return given[0] if given else "outputs"

@@ -1,11 +1,19 @@
 """`ticketsearch evaluate`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticketsearch.commands import Command
+
+if TYPE_CHECKING:
+    from ticketsearch.conf import Conf
 
 HELP = """\
 Measure what is asked for and not yet there on every ticket that is trained. Trains nothing; rows are added.
 
 usage: ticketsearch evaluate [out=outputs] [metrics=all] [run=NAME] [dataset=] [model=] [pruner=] [key=value ...]
+                             [--config-dir FOLDER]
 
 which runs:  run dataset model pruner (one or a list; all runs if left out, and always the dense models that they need)
 how:         metrics metrics.FAMILY.SETTING device threads dataset.root extensions
@@ -20,6 +28,15 @@ FILTERS = ("dataset", "model", "pruner")
 KEYS = ("out", "metrics", "device", "threads", "dataset.root", "extensions")
 
 
+def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
+    """Which runs, and how they are measured."""
+    from ticketsearch.settings import of_a_run
+
+    known = of_a_run(typed, conf)
+    runs = tuple(path.parent.name for path in sorted(Path(typed.get("out", "outputs")).glob("*/config.yaml")))
+    return {"run": runs} | {key: known[key] for key in known if key in (*FILTERS, *KEYS) or key.startswith("metrics.")}
+
+
 def main(arguments: list[str]) -> int:
     """Evaluate every chosen run.
 
@@ -29,15 +46,18 @@ def main(arguments: list[str]) -> int:
     """
     from dataclasses import replace
 
+    from ticketsearch.commands.arguments import sort_out
     from ticketsearch.compose import compose
+    from ticketsearch.conf import Conf
     from ticketsearch.config import Config
     from ticketsearch.console import display
     from ticketsearch.errors import CorruptStore, UsageError
     from ticketsearch.runner import measure
 
     try:
-        filters, typed = _parse(arguments)
-        asked = compose(typed)
+        flagged = sort_out(arguments, "evaluate", COMMAND.switches, COMMAND.valued)
+        filters, typed = _parse(flagged.words)
+        asked = compose(typed, Conf.beside(flagged.flags.get("--config-dir"), "evaluate"))
     except UsageError as error:
         attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
         raise UsageError(error.what, error.right, attempt) from error
@@ -48,7 +68,9 @@ def main(arguments: list[str]) -> int:
             try:
                 stored = Config.restored(run, asked.options, asked.metrics)
                 dataset = replace(stored.dataset, root=asked.dataset.root)
-                measure(run, replace(stored, dataset=dataset, overrides=tuple(arguments)), shown, done)
+                measure(
+                    run, replace(stored, dataset=dataset, overrides=tuple(flagged.words), conf=asked.conf), shown, done
+                )
             except (CorruptStore, UsageError) as error:
                 shown.notice(f"{run}: {error.what}")
                 failed.append(error)
@@ -59,25 +81,31 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Which runs, and the overrides that say how."""
-    from ticketsearch.build import closest
-    from ticketsearch.errors import UsageError
+    from ticketsearch.errors import UsageError, closest
     from ticketsearch.overrides import parsed
 
     filters: dict[str, list[str]] = {}
-    typed = []
+    typed: list[str] = []
     for text in arguments:
         override = parsed(text)
         key, value = override.key_or_group, override.value()
+        if key in filters or key in map(_key, typed):
+            raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch evaluate --help")
         if key in (*FILTERS, "run"):
             filters[key] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
         elif key in KEYS or key.startswith("metrics."):
             typed.append(text)
         else:
             names = (*FILTERS, "run", *KEYS)
-            raise closest(key, names, f"evaluate takes no key {key}", suffix="=...", command="evaluate")
+            attempt, otherwise = "ticketsearch evaluate {}=...", "ticketsearch evaluate --help"
+            raise closest(key, names, f"evaluate takes no key {key}", attempt, otherwise)
     if any(not values for values in filters.values()):
         raise UsageError("nothing is chosen", "a filter names at least one run", "ticketsearch evaluate --help")
     return filters, typed
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+").partition("=")[0]
 
 
 def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
@@ -103,3 +131,6 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
         there = f"there are: {' '.join(run.name for run in runs)}" if runs else f"there are no runs in {out}"
         raise UsageError("no run fits", there, "ticketsearch evaluate")
     return found
+
+
+COMMAND = Command(main, lambda: HELP, valued={"--config-dir": ()}, keys=keys)

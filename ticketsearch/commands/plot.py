@@ -1,27 +1,57 @@
 """`ticketsearch plot`."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ticketsearch.errors import UsageError
+from ticketsearch.commands import Command
+from ticketsearch.errors import UsageError, closest
 
-HELP = """\
+if TYPE_CHECKING:
+    from ticketsearch.conf import Conf
+
+_HELP = """\
 Draw a figure from the rows of every run; prints the files that it wrote. Imports no torch, trains nothing.
 
 usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=value ...] [--strict]
+                         [--config-dir FOLDER]
 
 A round of which rows are damaged or lost is left out, with a warning; with --strict it is an error (exit code 6).
 
+figures:               {figures}
 keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi
 keys of curves:        metrics tolerance band split
+figures of your own:   --config-dir FOLDER with figure/NAME.yaml, its package in extensions
 
 examples:
   ticketsearch plot
   ticketsearch plot 'metrics=[accuracy,ece,nll]' 'pruner=[lth,random]'
   ticketsearch plot dataset=digits 'formats=[pdf,svg]' to=paper/figures
 """
+_BASE = "ticketsearch.figures.base.Figure"
+_FIGURE = "curves"
+"""What is drawn when no figure is named."""
+
+
+def help_text() -> str:
+    """The help, with the figures."""
+    from ticketsearch.conf import OWN
+
+    return _HELP.format(figures=" ".join(OWN.choices("figure")))
+
+
+def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
+    """The figure, its settings, and where things are."""
+    from ticketsearch.settings import below, node
+
+    settings = below("", node(conf, "figure", typed.get("figure", _FIGURE)))
+    choices = {group: tuple(conf.choices(group)) for group in ("figure", "dataset", "model", "pruner")}
+    return {key.removeprefix("."): values for key, values in settings.items()} | choices | dict.fromkeys(_PLACES, ())
+
+
+_PLACES = ("out", "to", "extensions")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,20 +61,23 @@ def main(arguments: list[str]) -> int:
         UsageError: an argument is wrong, or there are no rows for it.
         CorruptStore: with --strict: a stored file is not what its checksum says.
     """
-    strict = "--strict" in arguments
-    keys = _parse([argument for argument in arguments if argument != "--strict"])
-    name, out = str(keys.pop("figure", "curves")), Path(str(keys.pop("out", "outputs")))
-    folder = Path(str(keys.pop("to", out / "figures")))
+    from ticketsearch.build import build, importable
+    from ticketsearch.commands.arguments import leave_out, sort_out
+    from ticketsearch.conf import Conf
 
-    from ticketsearch.build import build, closest
-    from ticketsearch.commands.arguments import leave_out
-    from ticketsearch.conf import choices, load_node
+    flagged = sort_out(arguments, "plot", COMMAND.switches, COMMAND.valued)
+    conf, typed = Conf.beside(flagged.flags.get("--config-dir"), "plot"), _parse(flagged.words)
+    name, out = str(typed.pop("figure", _FIGURE)), Path(str(typed.pop("out", "outputs")))
+    folder, extensions = Path(str(typed.pop("to", out / "figures"))), tuple(typed.pop("extensions", ()))
+    if name not in conf.choices("figure"):
+        attempt, otherwise = "ticketsearch plot figure={}", "ticketsearch list figures"
+        raise closest(name, conf.choices("figure"), f"no figure named {name!r}", attempt, otherwise)
+    importable(extensions)
+    figure = build(conf.load("figure", name) | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
+
     from ticketsearch.results import load_results
 
-    if name not in choices("figure"):
-        raise closest(name, choices("figure"), f"no figure named {name!r}", "figure=", command="plot")
-    figure = build(load_node("figure", name) | keys, "", (), "ticketsearch.figures.base.Figure", command="plot")
-    for path in figure.draw(load_results(out, leave_out(strict)), folder):
+    for path in figure.draw(load_results(out, leave_out("--strict" in flagged.flags)), folder):
         sys.stdout.write(f"{path}\n")
     return 0
 
@@ -57,10 +90,17 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     try:
         if any("=" not in argument for argument in arguments):
             raise ValueError(arguments)
+        given = [argument.partition("=")[0] for argument in arguments]
+        twice = next((key for key in given if given.count(key) > 1), None)
+        if twice:
+            raise UsageError(f"{twice} is given twice", "each key takes one value", "ticketsearch plot --help")
         keys = dict(OmegaConf.to_container(OmegaConf.from_dotlist(arguments)))  # type: ignore[arg-type]
     except (ValueError, OmegaConfBaseException) as error:
         raise UsageError(
             f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
         ) from error
-    lists = ("dataset", "model", "pruner", "prunable", "settings", "metrics", "formats")
+    lists = ("dataset", "model", "pruner", "prunable", "settings", "metrics", "formats", "extensions")
     return {str(key): [value] if key in lists and isinstance(value, str) else value for key, value in keys.items()}
+
+
+COMMAND = Command(main, help_text, switches=("--strict",), valued={"--config-dir": ()}, keys=keys)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ticketsearch.commands import Command
 from ticketsearch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ def main(arguments: list[str]) -> int:
         UsageError: an argument is wrong or there are no runs.
         CorruptStore: with --strict: a stored file is not what its checksum says.
     """
-    strict = "--strict" in arguments
-    out, target = _parse([argument for argument in arguments if argument != "--strict"])
+    from ticketsearch.commands.arguments import leave_out, only_out, sort_out
 
-    from ticketsearch.commands.arguments import leave_out
+    typed = sort_out(arguments, "results", COMMAND.switches, COMMAND.valued)
+    out, target = only_out(typed.words, "results"), Path(typed.flags["--to"]) if "--to" in typed.flags else None
+    if target and target.suffix not in (".parquet", ".csv"):
+        right = "the file must end in .parquet or .csv"
+        raise UsageError(f"cannot save to {target}", right, "ticketsearch results --to results.csv")
+
     from ticketsearch.results import load_results
 
-    rows = load_results(out, leave_out(strict))
+    rows = load_results(out, leave_out("--strict" in typed.flags))
     if target is None:
         sys.stdout.write(_table(rows).to_string() + "\n")
         return 0
@@ -50,30 +55,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> tuple[str, Path | None]:
-    out, target, rest = "outputs", None, list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if argument == "--to" and rest:
-            target = Path(rest.pop(0))
-            if target.suffix not in (".parquet", ".csv"):
-                raise UsageError(
-                    f"cannot save to {target}",
-                    "the file must end in .parquet or .csv",
-                    "ticketsearch results --to results.csv",
-                )
-        elif argument.startswith("out="):
-            out = argument.removeprefix("out=")
-        else:
-            raise UsageError(
-                f"cannot read {argument!r}", "arguments are out=FOLDER and --to FILE", "ticketsearch results --help"
-            )
-    return out, target
-
-
 def _table(rows: "pd.DataFrame") -> "pd.DataFrame":
     from ticketsearch.analysis.seeds import measured
 
     shown = measured(rows[(rows.split == "test") & (rows.variant == "") & rows.metric.isin(_SHOWN)])
     table = shown.pivot_table("value", ["run", "label", "seed", "round", "sparsity", "kept"], "metric", aggfunc="last")
     return table.reindex(columns=[name for name in _SHOWN if name in table]).round(4)
+
+
+COMMAND = Command(main, lambda: HELP, switches=("--strict",), valued={"--to": ()}, keys=lambda typed, conf: {"out": ()})

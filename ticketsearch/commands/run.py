@@ -1,17 +1,39 @@
 """`ticketsearch run`."""
 
+import re
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-HELP = """\
+from ticketsearch.commands import Command
+from ticketsearch.errors import UsageError
+
+if TYPE_CHECKING:
+    from ticketsearch.conf import Conf
+    from ticketsearch.config import Config
+    from ticketsearch.estimate import Estimate
+
+_HELP = """\
 Draw a ticket per round, train it, evaluate it. What is done already is not done again: the same command resumes,
 and more rounds or seeds extend a run.
 
-usage: ticketsearch run [key=value ...] [--cfg job] [--debug]
+usage: ticketsearch run [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--yes] [--config-dir FOLDER] [--cfg job]
 
-groups:   dataset model pruner schedule rewind rest recipe metrics experiment   (choices: the files of conf/GROUP)
-keys:     seed replicates order_seed prunable controls device precision engine threads out extensions
-          (meaning: conf/config.yaml)
-settings: schedule.rounds schedule.rate recipe.epochs recipe.batch_size recipe.lr dataset.root dataset.subset ...
+groups, and what can be chosen in each (`ticketsearch list GROUP` says more):
+{groups}
+
+keys:
+{keys}
+  GROUP.SETTING   any setting of what was chosen: schedule.rounds schedule.rate recipe.epochs recipe.batch_size
+                  recipe.lr dataset.root dataset.subset rewind.at ...; --cfg job shows them all
+
+flags:
+  -m, --multirun       a sweep: every combination of the values in lists (seed=0,1,2), or of all
+                       choices ('pruner=glob(*)')
+  --yes                begin without asking, even if it takes more than an hour on a CPU
+  --config-dir FOLDER  yamls of your own, in folders of their groups; packages with their code go in `extensions`
+  --cfg job            show the configuration and stop
 
 examples:
   ticketsearch run                                   LTH with ResNet-20 on the embedded digits, 21 rounds
@@ -19,41 +41,141 @@ examples:
   ticketsearch run pruner=lth rewind=step rewind.at=2ep
   ticketsearch run pruner=omp replicates=3           seeds 0, 1 and 2
   ticketsearch run pruner=lth controls=true          and what should lose: reinit, shuffle, reshuffle, invert, reorder
-  ticketsearch run experiment=smoke                  seconds, to see that everything works
-  ticketsearch run pruner=lth --cfg job              show the configuration and stop
+  ticketsearch run -m pruner=lth,omp,random seed=0,1,2
+  ticketsearch run experiment=smoke                  a preset: seconds, to see that everything works
+  ticketsearch run pruner=lth debug=tiny             anything at its smallest, apart from real results
+  ticketsearch run pruner=lth --cfg job
+  ticketsearch run --config-dir my_conf 'extensions=[my_package]' pruner=mine
 """
+LONG = 3600
+"""Seconds on a CPU that nobody wants to start by mistake."""
+
+
+def help_text() -> str:
+    """The help, with what can be chosen."""
+    from ticketsearch.conf import OWN
+    from ticketsearch.settings import defaults, top_level
+
+    groups = "\n".join(f"  {group:<11} {' '.join(OWN.choices(group))}" for group in defaults())
+    keys = "\n".join(f"  {key:<11} {value:<9} {said}" for key, value, said in top_level())
+    return _HELP.format(groups=groups, keys=keys)
+
+
+def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
+    """Groups, top-level keys, and the settings of what is chosen."""
+    from ticketsearch.settings import of_a_run
+
+    return of_a_run(typed, conf)
 
 
 def main(arguments: list[str]) -> int:
-    """Run one configuration.
+    """Run one configuration, or each of a sweep.
 
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
+    from ticketsearch.commands.arguments import sort_out
+    from ticketsearch.conf import Conf
+
+    typed = sort_out(arguments, "run", COMMAND.switches, COMMAND.valued)
+    if typed.flags.get("--cfg", "job") != "job":
+        raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
+    conf = Conf.beside(typed.flags.get("--config-dir"))
+    try:
+        configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
+        if "--cfg" in typed.flags:
+            return _show(configs)
+        return _run(configs, "--yes" in typed.flags)
+    except UsageError as error:
+        raise _mended(error, arguments) from error
+
+
+def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
     from ticketsearch.compose import compose
+    from ticketsearch.overrides import expanded
 
-    if "--cfg" in arguments:
-        return _show(arguments)
-    config = compose(arguments)
-
-    from ticketsearch.console import display
-    from ticketsearch.runner import run
-
-    with display() as shown:
-        run(config, shown)
-    return 0
+    return [compose(job, conf) for job in (expanded(words, conf) if sweep else [words])]
 
 
-def _show(arguments: list[str]) -> int:
-    """Print the composed configuration as yaml."""
+def _show(configs: "Sequence[Config]") -> int:
+    """Print composed configurations as yaml."""
     from omegaconf import OmegaConf
 
-    from ticketsearch.compose import compose
-    from ticketsearch.errors import UsageError
-
-    at = arguments.index("--cfg")
-    if arguments[at + 1 : at + 2] != ["job"]:
-        raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
-    config = compose(arguments[:at] + arguments[at + 2 :])
-    sys.stdout.write(f"# {config.run_name}\n" + OmegaConf.to_yaml(OmegaConf.create(config.shown())))
+    for number, config in enumerate(configs):
+        sys.stdout.write("---\n" * (number > 0))
+        sys.stdout.write(f"# {config.run_name}\n" + OmegaConf.to_yaml(OmegaConf.create(config.shown())))
     return 0
+
+
+def _run(configs: "Sequence[Config]", yes: bool) -> int:
+    from ticketsearch.console import display
+    from ticketsearch.estimate import estimate
+    from ticketsearch.experiment import Experiment
+    from ticketsearch.runner import run
+    from ticketsearch.sweep import planned, sweep
+
+    if len(configs) > 1:
+        left = planned(configs)
+        _ask(left, configs, yes)
+        sweep(configs, left)
+        return 0
+    with display() as shown:
+        search = Experiment.open(configs[0], shown)
+        left = estimate(search)
+        _ask(left, configs, yes)
+        run(search, shown, left)
+    return 0
+
+
+def _ask(left: "Estimate", configs: "Sequence[Config]", yes: bool) -> None:
+    """Ask whether a long search on a CPU is meant, once.
+
+    Raises:
+        UsageError: it is not, or there is nobody to ask.
+    """
+    from ticketsearch.console import duration
+    from ticketsearch.training.device import choose_device
+
+    on_cpu = any(choose_device(device).type == "cpu" for device in {config.options.device for config in configs})
+    if yes or left.seconds <= LONG or not on_cpu:
+        return
+    long = f"this takes about {duration(left.seconds)} on the CPU"
+    words = shlex.join(configs[0].typed) if len(configs) == 1 else "-m ..."
+    if not sys.stdin.isatty():
+        raise UsageError(long, "there is no terminal to ask whether that is meant", f"ticketsearch run --yes {words}")
+    sys.stdout.write(f"{long}. Begin? [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not begun", "nothing was created", "ticketsearch run experiment=smoke")
+
+
+def _mended(error: UsageError, arguments: Sequence[str]) -> UsageError:
+    """The error with the whole command that was typed as the one to try, only the mistake in it mended."""
+    said = shlex.split(error.attempt)
+    if said[:2] != ["ticketsearch", "run"] or len(said) != 3 or "=" not in said[2]:
+        return error
+    key, _, value = said[2].partition("=")
+    wrong, _, wrong_value = (error.wrong or key).partition("=")
+    at = [n for n, word in enumerate(arguments) if f"{_key(word)}.".startswith(f"{wrong}.")]
+    if len(at) != 1:
+        return error
+    typed, mended = arguments[at[0]], list(arguments)
+    given = typed.partition("=")[2]
+    if value != "...":  # of a list, only the item that is wrong
+        one = re.compile(rf"(?<![^,\[]){re.escape(wrong_value)}(?![^,\]])")
+        given = one.sub(value, given, count=1) if wrong_value and one.search(given) else value
+    mended[at[0]] = f"{key}{_key(typed).removeprefix(wrong)}={given}"
+    return UsageError(error.what, error.right, f"ticketsearch run {shlex.join(mended)}")
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+COMMAND = Command(
+    main,
+    help_text,
+    switches=("-m", "--multirun", "--yes"),
+    valued={"--config-dir": (), "--cfg": ("job",)},
+    keys=keys,
+)

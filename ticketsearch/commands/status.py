@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from ticketsearch.commands import Command
+
 HELP = """\
 Show where every search stands: a mark for each round, and who works on what. Reads names, manifests and locks only;
 `ticketsearch verify` reads every byte.
@@ -34,3 +36,6 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"  seed {seed.seed:<4} {seed.marks}  {seed.done} of {len(seed.marks)} trained\n")
         sys.stdout.writelines(f"    {note}\n" for note in seed.notes)
     return 0
+
+
+COMMAND = Command(main, lambda: HELP, keys=lambda typed, conf: {"out": ()})

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from ticketsearch.commands import Command
+
 HELP = """\
 Read every stored byte and compare it with its checksum: tickets (and how many weights each mask keeps), rows, logits,
 rewind points, rounds in progress, notes, and every pointer from one to another. Changes nothing.
@@ -48,3 +50,6 @@ def main(arguments: list[str]) -> int:
         return 0
     told = f"{faults} stored {'file is' if faults == 1 else 'files are'} not as written"
     raise CorruptStore(told, REMEDY)
+
+
+COMMAND = Command(main, lambda: HELP, keys=lambda typed, conf: {"out": ()})

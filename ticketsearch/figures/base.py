@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
 
-from ticketsearch.errors import UsageError
+from ticketsearch.errors import UsageError, closest
 
 Format = Literal["png", "pdf", "svg"]
 
@@ -184,11 +183,8 @@ def require(field: str, wanted: Iterable[str], existing: Iterable[str]) -> None:
     names = sorted(set(existing))
     for name in wanted:
         if name not in names:
-            close = get_close_matches(name, names, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            attempt = f"ticketsearch plot {field}={(close or names)[0]}" if names else ""
-            kind = field.removesuffix("s")
-            raise UsageError(f"no rows of {kind} '{name}'", f"{hint}there are: {', '.join(names) or 'none'}", attempt)
+            kind, otherwise = field.removesuffix("s"), f"ticketsearch plot {field}={names[0]}" if names else ""
+            raise closest(name, names, f"no rows of {kind} '{name}'", f"ticketsearch plot {field}={{}}", otherwise)
 
 
 def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:

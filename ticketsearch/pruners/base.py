@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from annotated_types import Ge
 
@@ -65,6 +65,8 @@ class Pruner:
     revision: ClassVar[int] = 1
     exact: ClassVar[bool] = True
     """Whether each ticket keeps exactly what the schedule says."""
+    unit: ClassVar[Literal["weight", "channel"]] = "weight"
+    """What is removed."""
 
     score: Score
     source: Source = Source.PREVIOUS

@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
+from statistics import median
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +85,20 @@ class Training:
         weights = _copy(self.model.state_dict())
         self._check_weights(weights)
         return Trained(weights, self.best, progress)
+
+    def seconds_a_step(self, most: float = 0.3) -> float:
+        """How long a step takes: the median of as many as fit into `most` seconds, without the first, which warms up.
+        The model is left as they trained it.
+        """
+        self.model.train()
+        marks = [time.monotonic()]
+        for pixels, labels in self._batches(0, 0):
+            float(self._step(pixels, labels, self.rates[0])[1])  # waits for the device
+            marks.append(time.monotonic())
+            if marks[-1] - marks[0] > most:
+                break
+        taken = [after - before for before, after in pairwise(marks)]
+        return median(taken[1:] or taken)
 
     def _epoch(self, epoch: int, first: int) -> dict[str, float]:
         """Train from batch `first` to the end of the epoch, or of the training; the epoch's record."""
