@@ -34,34 +34,29 @@ def compose(overrides: Sequence[str] = (), conf: Conf = OWN) -> Config:
     for key in keys:
         if keys.count(key) > 1:
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
-    config = replace(_config(*_composed(overrides, conf), conf), overrides=tuple(overrides))
+    config = _config(overrides, conf)
     if config.pruner.of is not None:
         config = _beside(config, _twin(config))
     return replace(config, controls=_controls(config)) if config.options.controls else config
 
 
-def _composed(overrides: Sequence[str], conf: Conf) -> tuple[dict[str, str], dict[str, Any]]:
-    """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
+def _config(overrides: Sequence[str], conf: Conf) -> Config:
+    """The configuration by itself, without what stands beside it."""
     typed = [checked(text, conf) for text in overrides]
     names, node = composed(typed, conf)
-    extensions = tuple(node.get("extensions") or ())
-    if extensions and "extensions" not in map(_key, overrides):
-        right = "what may be imported is typed, so that no yaml can let it in"
-        raise UsageError("a yaml lists `extensions`", right, f"ticketsearch run 'extensions=[{','.join(extensions)}]'")
-    importable(extensions)
-    chosen: dict[str, str] = {}
-    if names.get("recipe") == "auto":
-        model, dataset = (build(node.get(part), part, extensions, PARTS[part]) for part in ("model", "dataset"))
-        chosen["recipe"] = model.recipe or dataset.recipe
-    if names.get("metrics") == "all":
-        chosen["metrics"] = f"[{','.join(conf.families())}]"
-    if not chosen:
-        return names, node
-    kept = [text for text in typed if text.partition("=")[0] not in chosen]
-    return composed(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
+    options = _options(names, node, overrides)  # before anything that imports torch: most mistakes are among these keys
+    names, node = _filled_in(names, node, typed, options, conf)
+    parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
+    if options.precision != "auto":
+        parts["recipe"] = replace(parts["recipe"], precision=options.precision)
+    asked = node.get("metrics") or {}
+    metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
+    config = Config(names, options, metrics=metrics, overrides=tuple(overrides), conf=conf, **parts)
+    return config.dense if names["pruner"] == "dense" else config
 
 
-def _config(names: dict[str, str], node: dict[str, Any], conf: Conf) -> Config:
+def _options(names: dict[str, str], node: dict[str, Any], overrides: Sequence[str]) -> Options:
+    """The keys at the top level; nothing but groups may stand beside them."""
     top = {key: value for key, value in node.items() if key not in (*PARTS, "metrics")}
     for key in top.keys() & {"experiment", "debug"}:
         right = "its first line must be `# @package _global_`, so that it changes keys of the top level"
@@ -69,13 +64,28 @@ def _config(names: dict[str, str], node: dict[str, Any], conf: Conf) -> Config:
     if "_target_" in top:
         raise closest("_target_", node, "unknown key _target_")
     options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, *_CHOSEN))
-    parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
-    if options.precision != "auto":
-        parts["recipe"] = replace(parts["recipe"], precision=options.precision)
-    asked = node.get("metrics") or {}
-    metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
-    config = Config(names, options, metrics=metrics, conf=conf, **parts)
-    return config.dense if names["pruner"] == "dense" else config
+    if options.extensions and "extensions" not in map(_key, overrides):
+        right = "what may be imported is typed, so that no yaml can let it in"
+        attempt = f"ticketsearch run 'extensions=[{','.join(options.extensions)}]'"
+        raise UsageError("a yaml lists `extensions`", right, attempt)
+    importable(options.extensions)
+    return options
+
+
+def _filled_in(
+    names: dict[str, str], node: dict[str, Any], typed: list[str], options: Options, conf: Conf
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
+    chosen: dict[str, str] = {}
+    if names.get("recipe") == "auto":
+        model, dataset = (build(node.get(part), part, options.extensions, PARTS[part]) for part in ("model", "dataset"))
+        chosen["recipe"] = model.recipe or dataset.recipe
+    if names.get("metrics") == "all":
+        chosen["metrics"] = f"[{','.join(conf.families())}]"
+    if not chosen:
+        return names, node
+    kept = [text for text in typed if text.partition("=")[0] not in chosen]
+    return composed(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
 
 
 def _twin(config: Config) -> Config:

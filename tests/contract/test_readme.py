@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ticketsearch.compose import compose
+from ticketsearch import errors
+from ticketsearch.cli import main
 from ticketsearch.conf import OWN
+from ticketsearch.settings import defaults
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -23,8 +25,8 @@ def test_every_printed_run_composes() -> None:
     commands = [line.split("#")[0].split() for block in blocks("bash") for line in block.splitlines()]
     runs = [words[2:] for words in commands if words[:2] == ["ticketsearch", "run"]]
     assert len(runs) >= 4
-    for overrides in runs:
-        compose(overrides)
+    for words in runs:
+        assert main(["run", *words, "--cfg", "job"]) == 0
 
 
 def test_every_printed_make_target_exists() -> None:
@@ -33,12 +35,27 @@ def test_every_printed_make_target_exists() -> None:
     assert {"demo", "test"} <= set(printed) <= set(targets)
 
 
-@pytest.mark.parametrize("group", ["dataset", "model", "pruner", "schedule", "rewind", "rest", "recipe", "metrics"])
+@pytest.mark.parametrize("group", list(defaults()))
 def test_the_table_names_every_choice(group: str) -> None:
     line = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
     named = set(re.findall(r"`([a-z0-9_]+)`", line)) - {group} | ({group} if group in OWN.choices(group) else set())
     assert set(OWN.choices(group)) <= named
     assert not named - set(OWN.choices(group)) - set(OWN.families())
+
+
+def test_the_printed_error_is_the_one_that_is_told(capsys: pytest.CaptureFixture) -> None:
+    command, *lines = re.search(r"^```\n(\$ .*?)```", README, re.M | re.S)[1].splitlines()
+    assert main(command.split()[2:]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [told[0], told[1].startswith(lines[1].removesuffix("...)")), told[2]] == [lines[0], True, lines[2]]
+
+
+def test_every_exit_code_is_named() -> None:
+    codes = {
+        error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
+    }
+    named = re.search(r"^Exit codes: (.*?)\.", README, re.M | re.S)
+    assert {int(code) for code in re.findall(r"\d+", named[1])} == codes | {0}
 
 
 def test_every_linked_file_exists() -> None:
