@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ticketsearch.commands import COMMANDS, command
-from ticketsearch.errors import closest, told
+from ticketsearch.commands.arguments import mended
+from ticketsearch.errors import UsageError, closest, told
 from ticketsearch.version import version
 
 HELP = """\
@@ -87,7 +88,10 @@ def _dispatch(arguments: list[str]) -> int:
     if {"--help", "-h"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         _show(chosen.help())
         return 0
-    return chosen.main(rest)
+    try:
+        return chosen.main(rest)
+    except UsageError as error:
+        raise mended(error, name, rest) from error
 
 
 def _show(text: str) -> None:

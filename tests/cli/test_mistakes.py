@@ -102,6 +102,27 @@ MISTAKES = [
     ("plot lth", "cannot read lth", "key=value"),
     ("results", "no runs in", "try: ticketsearch run"),
     ("results --to rows.txt", "cannot save to rows.txt", ".parquet or .csv"),
+    ("results --to", "--to lacks its value", "--to VALUE"),
+    ("results out=a out=b", "out is given twice", ""),
+    ("plot band=std band=none", "band is given twice", ""),
+    ("list prunrs", "no list of 'prunrs'", "try: ticketsearch list pruners"),
+    ("list pruner=lth", "cannot read 'pruner=lth'", "choices:"),
+    ("list --jsn", "list takes no --jsn", "did you mean '--json'?"),
+    ("completion tcsh", "no completion for 'tcsh'", "choices: bash fish zsh"),
+    ("completion", "which shell?", "try: ticketsearch completion bash"),
+    ("status runs", "cannot read 'runs'", "out=FOLDER"),
+    ("run --yes=no", "cannot read --yes=no", "takes no value"),
+    ("run --yes --yes", "--yes is given twice", ""),
+    ("run --cfg", "--cfg lacks its value", ""),
+    ("run --config-dir nowhere", "no folder nowhere", "pruner/mine.yaml"),
+    ("run figure=curves", "unknown key figure", "try: ticketsearch plot figure=curves"),
+    ("run pruner/lth=3", "unknown key pruner/lth", ""),
+    ("run pruner@model=lth", "unknown key pruner@model", ""),
+    ("run hydra/launcher=joblib", "unknown key hydra/launcher", ""),
+    ("run debug=tny", "no debug named 'tny'", "did you mean 'tiny'?"),
+    ("run extensions=[../evil]", "no package '../evil'", ""),
+    ("run -m seed=interval(0,1)", "seed=interval(0,1) names no values", "range(3)"),
+    ("run -m pruner=lth,nope", "no pruner named 'nope'", "choices:"),
     ("results --too rows.csv", "results takes no --too", "did you mean '--to'?"),
 ]
 LESS_OBVIOUS = [
@@ -169,6 +190,42 @@ def test_a_gpu_that_is_not_there_is_refused(
     code = main(["run", *small(f"device={device}")])
     printed = capsys.readouterr()
     check_refusal(code, printed.out, printed.err, tmp_path, f"no device {device!r}", "device=cpu")
+
+
+MENDED = [
+    ("prunr=omp model=resnet20", "pruner=omp model=resnet20"),
+    ("seed=1 +prunr=omp", "seed=1 pruner=omp"),
+    ("scheduel.rate=0.1 pruner=omp", "schedule.rate=0.1 pruner=omp"),
+    ("recipe.decya=cosine", "recipe.decay=cosine"),
+    ("pruner=opm seed=3", "pruner=omp seed=3"),
+    ("-m pruner=lth,opm seed=0,1", "-m pruner=lth,omp seed=0,1"),
+    ("'metrics=[accuracy,calibraton]'", "'metrics=[accuracy,calibration]'"),
+    ("--yes schedule.rate=2 pruner=omp", "--yes schedule.rate=0.2 pruner=omp"),
+    ("'out=a b' prunr=omp", "'out=a b' pruner=omp"),
+    ("-m seed=0,-1,2", "-m seed=0,0,2"),
+    ("metrics.calibration.bns=20", "metrics.calibration.bins=20"),
+]
+
+
+@pytest.mark.parametrize(("line", "mended"), MENDED)
+def test_the_last_line_is_what_was_typed_with_the_mistake_mended(
+    line: str, mended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", *shlex.split(line)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"  try: ticketsearch run {mended}"
+    assert main(["run", *shlex.split(mended), "--cfg", "job"]) == 0
+
+
+def test_other_commands_mend_too(out: Path, capsys: pytest.CaptureFixture) -> None:
+    for line, mended in (
+        ("plot band=wide dataset=digits", "plot band=std dataset=digits"),
+        ("plot 'pruner=[dense,lht]' dpi=50", "plot 'pruner=[dense,lth]' dpi=50"),
+        ("evaluate prunr=lth metrics=fast", "evaluate pruner=lth metrics=fast"),
+        ("evaluate 'metrics=[acuracy,ticket]' pruner=lth", "evaluate 'metrics=[accuracy,ticket]' pruner=lth"),
+    ):
+        assert main([*shlex.split(line), f"out={out}"]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f"  try: ticketsearch {mended} out={out}"
 
 
 def test_a_suggested_command_works(

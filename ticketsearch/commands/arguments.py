@@ -1,5 +1,7 @@
 """Arguments that several commands take: flags, the outputs folder, filters."""
 
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -53,6 +55,35 @@ def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (
             raise UsageError(f"{flag} lacks its value", f"it is written {flag} VALUE", helped)
         flags[flag] = value
     return Typed(words, flags)
+
+
+def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageError:
+    """The error with the whole command that was typed as the one to try, only the mistake in it mended.
+
+    Args:
+        error: one whose attempt is the command with one `key=value`; others come back as they are.
+        command: the subcommand.
+        arguments: as typed.
+    """
+    said = shlex.split(error.attempt)
+    if said[:2] != ["ticketsearch", command] or len(said) != 3 or "=" not in said[2]:
+        return error
+    key, _, value = said[2].partition("=")
+    wrong, _, wrong_value = (error.wrong or key).partition("=")
+    at = [n for n, word in enumerate(arguments) if f"{_key(word)}.".startswith(f"{wrong}.")]
+    if len(at) != 1:
+        return error
+    typed, whole = arguments[at[0]], list(arguments)
+    given = typed.partition("=")[2]
+    if value != "...":  # of a list, only the item that is wrong
+        item = re.compile(rf"(?<![^,\[]){re.escape(wrong_value)}(?![^,\]])")
+        given = item.sub(value, given, count=1) if wrong_value and item.search(given) else value
+    whole[at[0]] = f"{key}{_key(typed).removeprefix(wrong)}={given}"
+    return UsageError(error.what, error.right, f"ticketsearch {command} {shlex.join(whole)}")
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
 
 
 def leave_out(strict: bool) -> Callable[[CorruptStore], None]:

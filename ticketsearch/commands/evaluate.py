@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         asked = compose(typed, Conf.beside(flagged.flags.get("--config-dir"), "evaluate"))
     except UsageError as error:
         attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
-        raise UsageError(error.what, error.right, attempt) from error
+        raise UsageError(error.what, error.right, attempt, error.wrong) from error
     failed: list[CorruptStore | UsageError] = []
     done: set[str] = set()
     with display() as shown:
@@ -98,7 +98,7 @@ def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
         else:
             names = (*FILTERS, "run", *KEYS)
             attempt, otherwise = "ticketsearch evaluate {}=...", "ticketsearch evaluate --help"
-            raise closest(key, names, f"evaluate takes no key {key}", attempt, otherwise)
+            raise closest(key, names, f"evaluate takes no key {key}", attempt, otherwise, key)
     if any(not values for values in filters.values()):
         raise UsageError("nothing is chosen", "a filter names at least one run", "ticketsearch evaluate --help")
     return filters, typed

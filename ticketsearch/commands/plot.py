@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     folder, extensions = Path(str(typed.pop("to", out / "figures"))), tuple(typed.pop("extensions", ()))
     if name not in conf.choices("figure"):
         attempt, otherwise = "ticketsearch plot figure={}", "ticketsearch list figures"
-        raise closest(name, conf.choices("figure"), f"no figure named {name!r}", attempt, otherwise)
+        raise closest(name, conf.choices("figure"), f"no figure named {name!r}", attempt, otherwise, f"figure={name}")
     importable(extensions)
     figure = build(conf.load("figure", name) | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
 

@@ -1,6 +1,5 @@
 """`ticketsearch run`."""
 
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -81,13 +80,8 @@ def main(arguments: list[str]) -> int:
     if typed.flags.get("--cfg", "job") != "job":
         raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
     conf = Conf.beside(typed.flags.get("--config-dir"))
-    try:
-        configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
-        if "--cfg" in typed.flags:
-            return _show(configs)
-        return _run(configs, "--yes" in typed.flags)
-    except UsageError as error:
-        raise _mended(error, arguments) from error
+    configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
+    return _show(configs) if "--cfg" in typed.flags else _run(configs, "--yes" in typed.flags)
 
 
 def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
@@ -147,29 +141,6 @@ def _ask(left: "Estimate", configs: "Sequence[Config]", yes: bool) -> None:
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("not begun", "nothing was created", "ticketsearch run experiment=smoke")
-
-
-def _mended(error: UsageError, arguments: Sequence[str]) -> UsageError:
-    """The error with the whole command that was typed as the one to try, only the mistake in it mended."""
-    said = shlex.split(error.attempt)
-    if said[:2] != ["ticketsearch", "run"] or len(said) != 3 or "=" not in said[2]:
-        return error
-    key, _, value = said[2].partition("=")
-    wrong, _, wrong_value = (error.wrong or key).partition("=")
-    at = [n for n, word in enumerate(arguments) if f"{_key(word)}.".startswith(f"{wrong}.")]
-    if len(at) != 1:
-        return error
-    typed, mended = arguments[at[0]], list(arguments)
-    given = typed.partition("=")[2]
-    if value != "...":  # of a list, only the item that is wrong
-        one = re.compile(rf"(?<![^,\[]){re.escape(wrong_value)}(?![^,\]])")
-        given = one.sub(value, given, count=1) if wrong_value and one.search(given) else value
-    mended[at[0]] = f"{key}{_key(typed).removeprefix(wrong)}={given}"
-    return UsageError(error.what, error.right, f"ticketsearch run {shlex.join(mended)}")
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+").partition("=")[0]
 
 
 COMMAND = Command(

@@ -184,7 +184,8 @@ def require(field: str, wanted: Iterable[str], existing: Iterable[str]) -> None:
     for name in wanted:
         if name not in names:
             kind, otherwise = field.removesuffix("s"), f"ticketsearch plot {field}={names[0]}" if names else ""
-            raise closest(name, names, f"no rows of {kind} '{name}'", f"ticketsearch plot {field}={{}}", otherwise)
+            what, attempt = f"no rows of {kind} '{name}'", f"ticketsearch plot {field}={{}}"
+            raise closest(name, names, what, attempt, otherwise, f"{field}={name}")
 
 
 def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
