@@ -28,9 +28,10 @@ def checked(text: str, conf: Conf) -> str:
         raise UsageError(f"unknown key {key}", "where and how things run is ours to say", "ticketsearch run --help")
     if key == "figure":
         raise UsageError("unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {text}")
-    if "/" in key or "@" in key:
+    if "/" in key or override.package is not None:
+        typed = text.partition("=")[0]
         raise UsageError(
-            f"unknown key {key}", "a group is one word, a setting group.setting", "ticketsearch run --help"
+            f"unknown key {typed}", "a group is one word, a setting group.setting", "ticketsearch run --help"
         )
     if override.is_sweep_override():
         value = text.partition("=")[2]
