@@ -21,30 +21,16 @@ _OPTIONAL = ("experiment", "debug")
 
 
 def checked(text: str, conf: Conf) -> str:
-    """An override in the form that Hydra takes without asking back; group choices are checked here."""
+    """An override in the form that Hydra takes without asking back; group choices are checked here.
+
+    Raises:
+        UsageError: it is of a form that has no meaning here, or chooses what is not there.
+    """
     override = parsed(text)
-    key = override.key_or_group
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        raise UsageError(f"unknown key {key}", "where and how things run is ours to say", "ticketsearch run --help")
-    if key == "figure":
-        raise UsageError("unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {text}")
-    if "/" in key or override.package is not None:
-        typed = text.partition("=")[0]
-        raise UsageError(
-            f"unknown key {typed}", "a group is one word, a setting group.setting", "ticketsearch run --help"
-        )
-    if override.is_sweep_override():
-        value = text.partition("=")[2]
-        right = f"a list is written [{value}]" if key == "metrics" else "one command is one run; -m makes a sweep of it"
-        attempt = f"ticketsearch run '{key}=[{value}]'" if key == "metrics" else f"ticketsearch run -m {text}"
-        raise UsageError(f"{text} asks for several runs", right, attempt)
-    if override.is_delete():
-        raise UsageError(
-            f"cannot leave out {key}", "everything has a default; choose another value", "ticketsearch run --help"
-        )
+    key, chosen = override.key_or_group, override.value()
+    _check_form(text, override)
     if key not in conf.groups:
         return "++" + str(override.input_line).lstrip("+")
-    chosen = override.value()
     several = isinstance(chosen, list) and key == "metrics"
     allowed = conf.families() if several else conf.choices(key)
     for name in chosen if isinstance(chosen, list) and several else [chosen]:
@@ -52,6 +38,25 @@ def checked(text: str, conf: Conf) -> str:
             what, attempt = f"no {key} named {name!r}", f"ticketsearch run {key}={{}}"
             raise closest(str(name), allowed, what, attempt, f"ticketsearch list {key}", f"{key}={name}")
     return text.lstrip("+")
+
+
+def _check_form(text: str, override: Override) -> None:
+    """Refuse what Hydra's grammar can say and a run cannot mean."""
+    key, (typed, _, value) = override.key_or_group, text.partition("=")
+    helped = "ticketsearch run --help"
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        raise UsageError(f"unknown key {key}", "where and how things run is ours to say", helped)
+    if key == "figure":
+        raise UsageError("unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {text}")
+    if "/" in key or override.package is not None:
+        raise UsageError(f"unknown key {typed}", "a group is one word, a setting is GROUP.SETTING", helped)
+    if override.is_delete():
+        raise UsageError(f"cannot leave out {key}", "everything has a default; choose another value", helped)
+    if override.is_sweep_override():
+        right, attempt = "one command is one run; -m makes a sweep of it", f"ticketsearch run -m {text}"
+        if key == "metrics":
+            right, attempt = f"a list is written [{value}]", f"ticketsearch run '{key}=[{value}]'"
+        raise UsageError(f"{text} asks for several runs", right, attempt)
 
 
 def parsed(text: str) -> Override:

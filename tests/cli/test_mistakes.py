@@ -203,6 +203,8 @@ MENDED = [
     ("--yes schedule.rate=2 pruner=omp", "--yes schedule.rate=0.2 pruner=omp"),
     ("'out=a b' prunr=omp", "'out=a b' pruner=omp"),
     ("-m seed=0,-1,2", "-m seed=0,0,2"),
+    ("pruner=lth,omp model=resnet20", "-m pruner=lth,omp model=resnet20"),
+    ("pruner=omp metrics=accuracy,ticket", "pruner=omp 'metrics=[accuracy,ticket]'"),
     ("metrics.calibration.bns=20", "metrics.calibration.bins=20"),
 ]
 

@@ -61,14 +61,15 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
     """The error with the whole command that was typed as the one to try, only the mistake in it mended.
 
     Args:
-        error: one whose attempt is the command with one `key=value`; others come back as they are.
+        error: one whose attempt is the command with flags and one `key=value`; others come back as they are.
         command: the subcommand.
         arguments: as typed.
     """
     said = shlex.split(error.attempt)
-    if said[:2] != ["ticketsearch", command] or len(said) != 3 or "=" not in said[2]:
+    *flags, last = said[2:] or [""]
+    if said[:2] != ["ticketsearch", command] or "=" not in last or not all(flag.startswith("-") for flag in flags):
         return error
-    key, _, value = said[2].partition("=")
+    key, _, value = last.partition("=")
     wrong, _, wrong_value = (error.wrong or key).partition("=")
     at = [n for n, word in enumerate(arguments) if f"{_key(word)}.".startswith(f"{wrong}.")]
     if len(at) != 1:
@@ -79,7 +80,7 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
         item = re.compile(rf"(?<![^,\[]){re.escape(wrong_value)}(?![^,\]])")
         given = item.sub(value, given, count=1) if wrong_value and item.search(given) else value
     whole[at[0]] = f"{key}{_key(typed).removeprefix(wrong)}={given}"
-    return UsageError(error.what, error.right, f"ticketsearch {command} {shlex.join(whole)}")
+    return UsageError(error.what, error.right, f"ticketsearch {command} {shlex.join([*flags, *whole])}")
 
 
 def _key(word: str) -> str:
