@@ -222,6 +222,17 @@ def test_the_smoke_preset_is_small_and_can_be_changed() -> None:
     assert (config.schedule.last, config.dataset.subset, config.names["pruner"]) == (1, 50, "random")
 
 
+@pytest.mark.parametrize("name", OWN.choices("experiment"))
+def test_every_preset_can_be_made_tiny_and_typed_values_win(name: str) -> None:
+    preset, tiny = composed(f"experiment={name}"), composed(f"experiment={name} debug=tiny")
+    assert tiny.names | {"debug": None} == preset.names
+    assert (tiny.dataset.subset, tiny.schedule.last, tiny.recipe.epochs) == (100, 2, 2)
+    assert (tiny.options.out, tiny.options.controls) == ("outputs/debug", preset.options.controls)
+    other = composed(f"experiment={name} debug=tiny pruner=omp out=elsewhere recipe.epochs=1 replicates=2")
+    assert (other.names["pruner"], other.options.out, other.recipe.epochs) == ("omp", "elsewhere", 1)
+    assert list(other.seeds) == [0, 1]
+
+
 def test_seeds_are_counted_from_the_first() -> None:
     assert list(compose(["seed=3", "replicates=2"]).seeds) == [3, 4]
     assert composed("seed=3").order_seed(3) == 3
