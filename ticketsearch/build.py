@@ -5,6 +5,7 @@ import importlib.util
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -70,9 +71,8 @@ def build(
     try:
         return cls(**values)
     except ValueError as error:
-        raise UsageError(
-            f"{path or 'configuration'}: {error}", f"see {cls.__name__} for what it accepts", ""
-        ) from error
+        right = f"the settings of {cls.__name__} must fit together; --cfg job shows them"
+        raise UsageError(f"{path or 'configuration'}: {error}", right, f"ticketsearch {command} --help") from error
 
 
 def importable(extensions: tuple[str, ...]) -> None:
@@ -139,7 +139,7 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
         reason = error.errors()[0]["msg"].replace("Input should", "it should").replace("valid tuple", "list")
     if reason:
         example = field.metadata.get("example", None if field.default is MISSING else field.default)
-        attempt = f"ticketsearch {command} {_quoted(f'{path}={_typed(example)}')}"
+        attempt = f"ticketsearch {command} {quoted(path, example)}"
         raise UsageError(f"{path}={_typed(value)}", reason, attempt, f"{path}={_typed(value)}")
     return checked
 
@@ -163,6 +163,6 @@ def _typed(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _quoted(argument: str) -> str:
-    """An argument as a shell needs it."""
-    return f"'{argument}'" if any(character in argument for character in "[]{} ,") else argument
+def quoted(key: str, value: Any) -> str:
+    """`key=value` as a shell needs it."""
+    return shlex.quote(f"{key}={_typed(value)}")

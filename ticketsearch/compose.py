@@ -6,9 +6,10 @@ Hydra refuses none, and the strict check against the dataclasses refuses each th
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, get_args
 
-from ticketsearch.build import build, importable
+from ticketsearch.build import build, importable, quoted
 from ticketsearch.conf import OWN, Conf
 from ticketsearch.config import METRIC, PARTS, Config, Options
 from ticketsearch.errors import UsageError, closest
@@ -34,7 +35,10 @@ def compose(overrides: Sequence[str] = (), conf: Conf = OWN) -> Config:
     for key in keys:
         if keys.count(key) > 1:
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
-    config = _config(overrides, conf)
+    try:
+        config = _config(overrides, conf)
+    except UsageError as error:
+        raise _with_usual_value(error, overrides, conf) from error
     if config.pruner.of is not None:
         config = _beside(config, _twin(config))
     return replace(config, controls=_controls(config)) if config.options.controls else config
@@ -53,6 +57,23 @@ def _config(overrides: Sequence[str], conf: Conf) -> Config:
     metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
     config = Config(names, options, metrics=metrics, overrides=tuple(overrides), conf=conf, **parts)
     return config.dense if names["pruner"] == "dense" else config
+
+
+def _with_usual_value(error: UsageError, overrides: Sequence[str], conf: Conf) -> UsageError:
+    """An error of a setting, with the value that it has when nothing is typed as the one to try: the yaml's, where
+    that of the class is for other data.
+    """
+    key, equals, _ = error.wrong.partition("=")
+    if not equals or not error.attempt.startswith("ticketsearch run "):
+        return error
+    try:
+        chosen = [text for text in overrides if _key(text) in (*conf.groups, "extensions")]
+        usual = reduce(lambda node, part: node[part], key.split("."), _config(chosen, conf).shown())
+    except (UsageError, KeyError, TypeError):  # what was chosen is wrong by itself, or has no such setting
+        return error
+    if isinstance(usual, dict) or key in conf.groups:
+        return error
+    return UsageError(error.what, error.right, f"ticketsearch run {quoted(key, usual)}", error.wrong)
 
 
 def _options(names: dict[str, str], node: dict[str, Any], overrides: Sequence[str]) -> Options:

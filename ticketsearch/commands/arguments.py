@@ -44,7 +44,8 @@ def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (
             continue
         if flag not in (*switches, *valued):
             known = [*switches, *valued, "--help", "--debug"]
-            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {{}}", helped)
+            whole = " ".join("{}" + word.removeprefix(flag) if w is word else shlex.quote(w) for w in arguments)
+            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {whole}", helped)
         if flag in flags:
             raise UsageError(f"{flag} is given twice", "once is enough", helped)
         if flag in switches and equals:
@@ -65,9 +66,13 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
         command: the subcommand.
         arguments: as typed.
     """
+    if not error.attempt:
+        return UsageError(error.what, error.right, f"ticketsearch {command} --help")
     said = shlex.split(error.attempt)
     *flags, last = said[2:] or [""]
     if said[:2] != ["ticketsearch", command] or "=" not in last or not all(flag.startswith("-") for flag in flags):
+        return error
+    if flags and len(said) - 2 >= len(arguments):  # it is whole already
         return error
     key, _, value = last.partition("=")
     wrong, _, wrong_value = (error.wrong or key).partition("=")
