@@ -45,7 +45,7 @@ def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (
         if flag not in (*switches, *valued):
             known = [*switches, *valued, "--help", "--debug"]
             whole = " ".join("{}" + word.removeprefix(flag) if w is word else shlex.quote(w) for w in arguments)
-            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {whole}", helped)
+            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {whole}", helped, flag)
         if flag in flags:
             raise UsageError(f"{flag} is given twice", "once is enough", helped)
         if flag in switches and equals:
@@ -68,11 +68,11 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
     """
     if not error.attempt:
         return UsageError(error.what, error.right, f"ticketsearch {command} --help")
+    if error.wrong.startswith("-"):  # the attempt is whole already
+        return error
     said = shlex.split(error.attempt)
     *flags, last = said[2:] or [""]
     if said[:2] != ["ticketsearch", command] or "=" not in last or not all(flag.startswith("-") for flag in flags):
-        return error
-    if flags and len(said) - 2 >= len(arguments):  # it is whole already
         return error
     key, _, value = last.partition("=")
     wrong, _, wrong_value = (error.wrong or key).partition("=")
