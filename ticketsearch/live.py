@@ -20,6 +20,8 @@ COLUMNS = {
 }  # fmt: skip
 """The columns, in order, and how wide a terminal must be to show each."""
 
+TRAINING = ("epoch", "loss", "val", "time")
+"""Those that only a training fills."""
 ROOM = 8
 """Lines of the terminal that are left to what stands above and below the table while it grows."""
 
@@ -42,13 +44,14 @@ class LiveDisplay(PlainDisplay):
         super().__init__()
         self._console = console
         self._lines: dict[Cell, _Line] = {}
-        self._todo, self._seconds, self._opened, self._running = 0, 0.0, time.monotonic(), False
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
+        self._todo, self._seconds, self._opened = 0, 0.0, time.monotonic()
+        self._live: Live | None = None
 
     def open(self, line: str, todo: int, seconds: float) -> None:
         self._console.print(line, markup=False, soft_wrap=False)  # folded between words
         self._todo, self._seconds, self._opened = todo, seconds, time.monotonic()
-        self._running = True
+        # A new one each time: what was on the screen before it stays there.
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
         self._live.start()
 
     def begin(self, cell: Cell, label: str, sparsity: float) -> None:
@@ -82,8 +85,9 @@ class LiveDisplay(PlainDisplay):
 
     def stop(self) -> None:
         """Put the terminal back, whatever happened; what was interrupted stays in sight."""
-        self._running = False
-        self._live.stop()
+        live, self._live = self._live, None
+        if live:
+            live.stop()
 
     @property
     def _left(self) -> float:
@@ -98,13 +102,14 @@ class LiveDisplay(PlainDisplay):
         width = self._console.width
         several = {key: len({line.cells.get(key) for line in self._lines.values()}) > 1 for key in ("ticket", "seed")}
         names = [name for name, least in COLUMNS.items() if width >= least and several.get(name, True)]
+        names = [name for name in names if self._todo or name not in TRAINING]
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         for name in names:
             table.add_column(name, justify="left" if name == "ticket" else "right", no_wrap=True, overflow="crop")
         lines = list(self._lines.values())
-        for line in lines[-max(self._console.height - ROOM, 1) :] if self._running else lines:
+        for line in lines[-max(self._console.height - ROOM, 1) :] if self._live else lines:
             table.add_row(*(line.cells.get(name, "") for name in names), style="" if line.done else "bold")
-        return Group(table, self._footer(width)) if self._running else Group(table)
+        return Group(table, self._footer(width)) if self._live and self._todo else Group(table)
 
     def _footer(self, width: int) -> Table:
         done = sum(line.trained for line in self._lines.values())
