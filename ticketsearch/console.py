@@ -1,9 +1,8 @@
-"""What a person sees while a search runs: one live table on a terminal, one plain line an epoch elsewhere."""
+"""What is told while a search runs, and how it is told in plain lines; `ticketsearch.live` has the table."""
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -77,21 +76,6 @@ class PlainDisplay(Display):
             self.say(f"{self._complete} {were} complete already")
             self._complete = 0
         self.say(line)
-
-
-@contextmanager
-def display() -> Iterator[Display]:
-    """The display for where results go: live on a terminal that can move its cursor, plain elsewhere."""
-    if not sys.stdout.isatty() or console.is_dumb_terminal:
-        yield PlainDisplay()
-        return
-    from ticketsearch.live import LiveDisplay
-
-    live = LiveDisplay(console)
-    try:
-        yield live
-    finally:
-        live.stop()
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,9 @@
 """The table that a terminal shows: a line for each ticket, the one in training among them, and the time left below."""
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ticketsearch.cell import Cell
-from ticketsearch.console import PlainDisplay, duration, figures
+from ticketsearch.console import Display, PlainDisplay, console, duration, figures
 
 COLUMNS = {
     "ticket": 0, "seed": 76, "round": 0, "sparsity": 0, "epoch": 50, "loss": 64, "val": 56, "accuracy": 0, "time": 70,
@@ -119,6 +121,19 @@ class LiveDisplay(PlainDisplay):
             text += f", about {duration(self._left)} left"
         grid.add_row(ProgressBar(self._todo or 1, done, width=min(20, max(width - len(text) - 1, 1))), Text(text))
         return grid
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """The display for where results go: live on a terminal that can move its cursor, plain elsewhere."""
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
+        yield PlainDisplay()
+        return
+    live = LiveDisplay(console)
+    try:
+        yield live
+    finally:
+        live.stop()
 
 
 def _named(cell: Cell, label: str) -> dict[str, str]:

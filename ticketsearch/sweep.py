@@ -5,10 +5,11 @@ import sys
 from collections.abc import Sequence
 
 from ticketsearch.config import Config
-from ticketsearch.console import Display, console, display
+from ticketsearch.console import Display, console
 from ticketsearch.errors import SweepFailed, told
 from ticketsearch.estimate import Estimate, estimate
 from ticketsearch.experiment import Experiment
+from ticketsearch.live import display
 from ticketsearch.runner import run
 from ticketsearch.summary import plural, remaining
 

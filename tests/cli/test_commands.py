@@ -1,8 +1,6 @@
 """Every command as it is typed: help, results, plot, and outputs of every kind; and the same from Python."""
 
 import json
-import os
-import pty
 import re
 import shlex
 import subprocess
@@ -130,96 +128,6 @@ def test_plot_writes_a_picture_a_document_and_its_points(
     assert by_suffix[".pdf"].read_bytes().startswith(b"%PDF")
     assert matplotlib.image.imread(by_suffix[".png"]).std() > 0  # not one colour only
     assert len(pd.read_csv(by_suffix[".csv"])) > 0
-
-
-# Wherever the output goes.
-
-
-def test_a_reader_that_has_seen_enough_is_no_error(finished: Path, tmp_path: Path) -> None:
-    for line in (f"results 'out={finished}'", "--help"):
-        command = f"('{sys.executable}' -m ticketsearch {line}; echo $? > '{tmp_path}/code') | true"
-        finished_shell = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-        assert finished_shell.stderr == ""
-        assert (tmp_path / "code").read_text().strip() == "0", line
-
-
-def test_a_run_whose_reader_has_left_is_finished_all_the_same(tmp_path: Path) -> None:
-    """Training for hours must not end because somebody looked at the first line."""
-    words = " ".join(f"'{word}'" for word in small("pruner=dense", out=tmp_path / "out"))
-    command = f"('{sys.executable}' -m ticketsearch run {words}; echo $? > '{tmp_path}/code') | head -n 1"
-    finished = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-    assert finished.stderr == ""
-    assert finished.stdout.startswith("dense on digits")
-    assert (tmp_path / "code").read_text().strip() == "0"
-    assert list((tmp_path / "out").glob("*/seed-0/round-00/manifest.json"))
-
-
-def test_a_poor_terminal_is_enough(tmp_path: Path) -> None:
-    env = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "COLUMNS": "40"}
-    finished = typed("run", *small("pruner=dense", out=tmp_path / "out"), env=env)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    assert "\x1b" not in finished.stdout  # a pipe gets no colours
-    lines = finished.stdout.splitlines()
-    assert [line for line in lines if re.search(r"round  0 epoch [12]/2: loss .*, val ", line)] == lines[1:3]
-    assert "results in" in lines[0]  # a line is a line, however narrow the terminal
-
-
-def test_a_folder_of_any_name_will_do(tmp_path: Path) -> None:
-    env = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
-    finished = typed("run", *small("pruner=dense"), f"out={tmp_path}/r\u00e9sultats (1)", env=env)
-    assert finished.returncode == 0, finished.stderr
-    assert list(tmp_path.glob("r\u00e9sultats (1)/*/seed-0/round-00/manifest.json"))
-
-
-def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
-    """Exit code and output of a command on a pseudo-terminal."""
-    ours, theirs = pty.openpty()
-    env = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | environment
-    command = [sys.executable, "-m", "ticketsearch", *arguments]
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, close_fds=True)
-    os.close(theirs)
-    chunks = []
-    while True:
-        try:
-            chunk = os.read(ours, 4096)
-        except OSError:  # what Linux says when the other end is closed
-            break
-        if not chunk:
-            break
-        chunks.append(chunk)
-    os.close(ours)
-    return process.wait(), b"".join(chunks).decode()
-
-
-def test_a_terminal_gets_a_live_table_also_without_colour(tmp_path: Path) -> None:
-    run = ("run", *small("pruner=dense", out=tmp_path / "out"))
-    code, output = on_a_terminal(*run, NO_COLOR="1", TERM="xterm-256color", COLUMNS="80")
-    assert code == 0, output
-    assert re.search(r"sparsity\s+accuracy", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output))
-    assert "dense-" in output
-    assert not re.search(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d)m", output)  # no colour is set
-    assert output.count("\x1b[?25h") >= output.count("\x1b[?25l")  # the cursor is back
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [{"COLUMNS": "40"}, {"COLUMNS": "80", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}],
-    ids=["narrow", "ascii"],
-)
-def test_the_numbers_are_read_on_any_terminal(finished: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    run = ("run", *small("pruner=lth", out=tmp_path / "out"))
-    code, output = on_a_terminal(*run, TERM="xterm-256color", **environment)
-    assert code == 0, output
-    rows = ticketsearch.load_results(finished)
-    last = rows[(rows.metric == "accuracy") & (rows.split == "test") & (rows.weights == "last") & (rows["round"] == 2)]
-    assert f"{last.value.item():.2%}" in output
-
-
-def test_a_mistake_on_a_terminal_leaves_it_alone(tmp_path: Path) -> None:
-    code, output = on_a_terminal("results", f"out={tmp_path / 'out'}", TERM="dumb", COLUMNS="40")
-    assert code == 2
-    assert output.startswith("error: no runs in ")
-    assert "\x1b" not in output
 
 
 # From Python.

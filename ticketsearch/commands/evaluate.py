@@ -50,8 +50,8 @@ def main(arguments: list[str]) -> int:
     from ticketsearch.compose import compose
     from ticketsearch.conf import Conf
     from ticketsearch.config import Config
-    from ticketsearch.console import display
     from ticketsearch.errors import CorruptStore, UsageError
+    from ticketsearch.live import display
     from ticketsearch.runner import measure
 
     try:

@@ -102,9 +102,9 @@ def _show(configs: "Sequence[Config]") -> int:
 
 
 def _run(configs: "Sequence[Config]", yes: bool) -> int:
-    from ticketsearch.console import display
     from ticketsearch.estimate import estimate
     from ticketsearch.experiment import Experiment
+    from ticketsearch.live import display
     from ticketsearch.runner import run
     from ticketsearch.sweep import planned, sweep
 
