@@ -11,8 +11,9 @@ from ticketsearch.compose import compose
 from ticketsearch.conf import Conf
 from ticketsearch.config import PARTS
 from ticketsearch.console import Display
-from ticketsearch.errors import UsageError
+from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.experiment import Experiment
+from ticketsearch.seal import REMEDY
 from ticketsearch.store import Run
 from ticketsearch.ticket import Ticket
 
@@ -64,10 +65,11 @@ def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[st
         raise UsageError(f"{folder.name} has no round {round} of seed {seed}", f"there are: {', '.join(there)}")
     ticket = cell.ticket()
     importable(tuple(extensions))
-    dataset, model = (
-        build({k: v for k, v in stored[part].items() if k != "name"}, part, tuple(extensions), PARTS[part])
-        for part in ("dataset", "model")
-    )
+    try:
+        nodes = {part: {k: v for k, v in stored[part].items() if k != "name"} for part in ("dataset", "model")}
+    except (KeyError, AttributeError) as error:
+        raise CorruptStore(f"{folder / 'config.yaml'} is no stored configuration", REMEDY) from error
+    dataset, model = (build(node, part, tuple(extensions), PARTS[part]) for part, node in nodes.items())
     network = model.initial(dataset, seed)
     network.load_state_dict(dict(ticket.start))
     return network.eval(), ticket

@@ -46,7 +46,10 @@ def build(
         right = f"{path} must be a {base.rpartition('.')[2]}"
         raise UsageError(f"{path}._target_={node['_target_']} is none", right, f"ticketsearch {command} --help")
     prefix = f"{path}." if path else ""
-    hints = get_type_hints(cls, include_extras=True)
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except Exception as error:  # whatever is written there is evaluated
+        raise UsageError(f"{path}._target_={node['_target_']} has annotations without meaning", str(error)) from error
     allowed = {field.name: field for field in fields(cls) if field.init}
     values = {}
     for key, value in node.items():
@@ -70,7 +73,7 @@ def build(
         )
     try:
         return cls(**values)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         right = f"the settings of {cls.__name__} must fit together; --cfg job shows them"
         raise UsageError(f"{path or 'configuration'}: {error}", right, f"ticketsearch {command} --help") from error
 
@@ -87,7 +90,7 @@ def importable(extensions: tuple[str, ...]) -> None:
     for name in extensions:
         try:
             known = re.fullmatch(r"\w+(\.\w+)*", name) and importlib.util.find_spec(name)
-        except (ImportError, ValueError, TypeError):
+        except Exception:  # noqa: BLE001 - importing what it lies in raises what it will
             known = None
         if not known:
             right = f"`extensions` lists packages that Python finds: installed, or in {here}"
@@ -102,7 +105,7 @@ def _target(target: str, path: str, extensions: tuple[str, ...]) -> type:
         raise UsageError(f"{path}._target_={target} is outside the fence", right, attempt)
     try:
         cls = _imported(target)
-    except Exception as error:  # a module of the user's raises what it will
+    except (Exception, SystemExit) as error:  # a module of the user's raises what it will
         reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
         raise UsageError(f"{path}._target_={target} cannot be imported", reason, "") from error
     if not (isinstance(cls, type) and is_dataclass(cls)):

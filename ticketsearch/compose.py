@@ -54,6 +54,9 @@ def _config(overrides: Sequence[str], conf: Conf) -> Config:
     if options.precision != "auto":
         parts["recipe"] = replace(parts["recipe"], precision=options.precision)
     asked = node.get("metrics") or {}
+    if not isinstance(asked, dict):
+        right = "its keys are families: `mine: {_target_: ...}`"
+        raise UsageError(f"metrics is {asked!r}", right, "ticketsearch list metrics")
     metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
     config = Config(names, options, metrics=metrics, overrides=tuple(overrides), conf=conf, **parts)
     return config.dense if names["pruner"] == "dense" else config
@@ -116,6 +119,10 @@ def _twin(config: Config) -> Config:
     if name not in known:
         attempt = "ticketsearch run pruner=control pruner.of={}"
         raise closest(name, known, f"no pruner named {name!r}", attempt, "ticketsearch list pruners")
+    if "extensions" in map(_key, more):
+        right = "what may be imported is typed, so that no yaml can let it in"
+        attempt = "ticketsearch run 'extensions=[YOUR_PACKAGE]'"
+        raise UsageError("pruner.of_overrides lists `extensions`", right, attempt)
     replaced = {"pruner", "controls", *map(_key, more)}
     kept = [text for text in config.overrides if _key(text) not in replaced and not _key(text).startswith("pruner.")]
     twin = compose([*kept, f"pruner={name}", *more], config.conf)

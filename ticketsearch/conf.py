@@ -9,6 +9,9 @@ from typing import Any
 
 from ticketsearch.errors import UsageError, closest
 
+NAME = r"[a-z][a-z0-9_]*"
+"""What a choice may be called; folders of runs are named by it."""
+
 
 def conf_dir() -> Path:
     """The package's folder of yamls: inside the package in a wheel, beside it in a checkout."""
@@ -145,9 +148,13 @@ def _defines(path: Path, key: str) -> bool:
 def _check(path: Path) -> None:
     """Refuse a yaml of the user's that could not be chosen, or that would stand for another."""
     group, name = path.parent.name, path.stem
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from error
     if group not in OWN.groups:
         raise closest(group, OWN.groups, f"{path} is in no group")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(NAME, name):
         raise UsageError(f"{path} cannot be chosen", "a name is made of small letters, digits and _", "")
     if name in OWN.choices(group):
         raise UsageError(f"{path} has the name of a {group} that exists", "give yours another name", "")

@@ -1,5 +1,6 @@
 """One checked configuration: typed objects, what belongs to its identity, and the id. Imports no torch itself."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from ticketsearch.build import build
-from ticketsearch.conf import OWN, Conf
+from ticketsearch.conf import NAME, OWN, Conf
 from ticketsearch.errors import CorruptStore
 from ticketsearch.seal import REMEDY, digest, unsealed
 
@@ -180,9 +181,14 @@ class Config:
         stored = unsealed(run / "config.yaml")
         try:
             names = {part: str(stored[part].pop("name")) for part in PARTS}
+            if not all(re.fullmatch(NAME, name) for name in names.values()):
+                raise TypeError(f"folders are named by them: {names}")
             parts = {part: build(stored[part], part, options.extensions, base) for part, base in PARTS.items()}
             options = replace(options, order_seed=stored["order_seed"], prunable=stored["prunable"])
-            twin = cls.restored(run.parent / Path(stored["twin"]).name, options, metrics) if "twin" in stored else None
+            beside = Path(stored["twin"]).name if "twin" in stored else None
+            if beside in ("", "..", run.name):
+                raise TypeError(f"no run's twin: {beside}")
+            twin = cls.restored(run.parent / beside, options, metrics) if beside else None
         except (KeyError, AttributeError, TypeError) as error:
             raise CorruptStore(f"{run / 'config.yaml'} is no stored configuration", REMEDY) from error
         return cls(names, options, metrics=metrics, twin=twin, **parts)
@@ -201,12 +207,16 @@ def difference(value: Any) -> dict[str, Any]:
 def _canonical(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         revision = getattr(value, "revision", 1)
-        own = type(value).__module__.startswith("ticketsearch.")
-        name = type(value).__name__ if own else f"{type(value).__module__}.{type(value).__qualname__}"
-        return {"class": name, **difference(value), **({"revision": revision} if revision > 1 else {})}
+        return {"class": class_name(value), **difference(value), **({"revision": revision} if revision > 1 else {})}
     if isinstance(value, Enum):
         return value.value
     return [_canonical(item) for item in value] if isinstance(value, tuple) else value
+
+
+def class_name(value: Any) -> str:
+    """What an id knows a class by: those of others with their module, ours without, so that it may move."""
+    own = type(value).__module__.startswith("ticketsearch.")
+    return type(value).__name__ if own else f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def full(value: Any, identity_only: bool = True) -> dict[str, Any]:

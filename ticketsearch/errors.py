@@ -13,6 +13,7 @@ Every error says three things: what is wrong, what would be right, and the comma
 | 75 | `Interrupted` | stopped by the user; the same command continues |
 """
 
+import shlex
 from collections.abc import Iterable
 
 
@@ -108,7 +109,8 @@ def told(error: BaseException, command: str) -> TicketError:
     what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA error" in what:
         right = "the GPU is full, gone, or broke off; what was committed is kept, and the same command continues"
-        return RunFailed(what, right, f"{command} device=cpu")
+        words = [word for word in shlex.split(command) if not word.lstrip("+").startswith("device=")]
+        return RunFailed(what, right, f"{shlex.join(words)} device=cpu")
     right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"
     return RunFailed(what, right, f"{command} --debug")
 

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ticketsearch.cell import Cell
-from ticketsearch.config import difference
+from ticketsearch.config import class_name, difference
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
@@ -51,7 +51,7 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
 
 def settings(metric: Metric) -> str:
     """Twelve hexadecimal digits of a metric's fields and revision: what tells values of two conventions apart."""
-    return digest({"class": type(metric).__name__, "revision": metric.revision, **difference(metric)})[:12]
+    return digest({"class": class_name(metric), "revision": metric.revision, **difference(metric)})[:12]
 
 
 def row(columns: Mapping[str, Any], family: str, value: Value, **more: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What was typed, in the form that Hydra takes: every override of a value as `++key=value`, choices checked here."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -18,6 +20,7 @@ from ticketsearch.errors import UsageError, closest
 _PATHS = ("out", "dataset.root")
 _OPTIONAL = ("experiment", "debug")
 """Groups in which nothing need be chosen."""
+_NOTHING = tuple(f"{group}=null" for group in _OPTIONAL)
 
 
 def checked(text: str, conf: Conf) -> str:
@@ -60,7 +63,9 @@ def _check_form(text: str, override: Override) -> None:
 
 
 def parsed(text: str) -> Override:
-    """An override as Hydra reads it; the names of folders may hold whatever the file system lets them."""
+    """An override as Hydra reads it; the names of folders may hold whatever the file system lets them, unless they
+    begin with a quote or a bracket.
+    """
     key, _, value = text.partition("=")
     if key.lstrip("+") in _PATHS and value and value[0] not in "'\"[{":
         text = f"{key}={quoted(value)}"
@@ -68,13 +73,14 @@ def parsed(text: str) -> Override:
         if not key.strip("+~ "):
             raise ValueError(text)
         return OverridesParser.create().parse_override(text)
-    except (HydraException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UsageError(f"cannot read {text!r}", "arguments are key=value", "ticketsearch run --help") from error
 
 
 def quoted(value: str) -> str:
     """A string as Hydra's grammar takes it, whatever is in it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Its backslash is one, except before a quote.
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
 
 
 def expanded(overrides: Sequence[str], conf: Conf) -> list[tuple[str, ...]]:
@@ -91,13 +97,12 @@ def _values(text: str, conf: Conf) -> list[str]:
     override = parsed(text)
     if not override.is_sweep_override():
         return [text]
-    key, value = override.get_key_element(), override.value()
+    key, value, names = override.get_key_element(), override.value(), list[str]()
     if isinstance(value, Glob):
         names = value.filter(conf.choices(override.key_or_group))
     elif override.is_discrete_sweep():
-        names = [str(item) for item in override.sweep_string_iterator()]
-    else:
-        names = []
+        with suppress(HydraException, OmegaConfBaseException, ValueError):
+            names = [str(item) for item in override.sweep_string_iterator()]
     if not names:
         raise UsageError(
             f"{text} names no values", "a list (a,b), range(3) or, of choices, glob(*)", "ticketsearch run --help"
@@ -112,6 +117,7 @@ def composed(overrides: list[str], conf: Conf) -> tuple[dict[str, str], dict[str
         UsageError: they do not compose, or a yaml of the user's cannot be read.
     """
     version = {"version_base": "1.3"} if hydra.__version__.startswith("1.3") else {}
+    overrides = [text for text in overrides if text not in _NOTHING]
     if conf.folder:
         overrides = [*overrides, f"hydra.searchpath=[{quoted(f'file://{conf.folder}')}]"]
     try:
@@ -127,3 +133,5 @@ def composed(overrides: list[str], conf: Conf) -> tuple[dict[str, str], dict[str
         raise UsageError(what, right, "ticketsearch run --help") from error
     except yaml.YAMLError as error:
         raise unreadable(getattr(getattr(error, "problem_mark", None), "name", "a yaml"), error) from error
+    except ValueError as error:  # what Hydra finds in a yaml besides: bytes that are no UTF-8, defaults of a wrong kind
+        raise unreadable("a yaml", error) from error

@@ -1,5 +1,6 @@
 """A search in one line, before and after: what it is, how long it takes, where its results are."""
 
+import shlex
 from collections.abc import Sequence
 
 from ticketsearch.console import duration
@@ -31,7 +32,8 @@ def _metrics(search: Experiment) -> str:
 def ending(search: Experiment) -> str:
     """The last line: where the results are and what to do with them."""
     out = search.config.options.out
-    return f"done: {search.run.path}\n  next: ticketsearch plot" + ("" if out == "outputs" else f" out={out}")
+    where = "" if out == "outputs" else f" {shlex.quote(f'out={out}')}"
+    return f"done: {search.run.path}\n  next: ticketsearch plot{where}"
 
 
 def plural(count: int, word: str) -> str:

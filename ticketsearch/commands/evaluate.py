@@ -123,7 +123,11 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
         try:
             stored = unsealed(run / "config.yaml")
             named = all(stored[key]["name"] in filters.get(key, [stored[key]["name"]]) for key in FILTERS)
-        except CorruptStore:  # what it is of is not known; where all are meant, or it by its name, it is told
+        except (
+            CorruptStore,
+            KeyError,
+            TypeError,
+        ):  # what it is of is not known; where all are meant, or it by its name, it is told
             named = not filters.keys() - {"run"}
         if named and run.name in filters.get("run", [run.name]):
             found.append(run)

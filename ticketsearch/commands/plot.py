@@ -84,6 +84,7 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     """`key=value` as a dictionary; a single word where a figure takes a list becomes a list of one."""
+    import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -94,8 +95,10 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         twice = next((key for key in given if given.count(key) > 1), None)
         if twice:
             raise UsageError(f"{twice} is given twice", "each key takes one value", "ticketsearch plot --help")
-        keys = dict(OmegaConf.to_container(OmegaConf.from_dotlist(arguments)))  # type: ignore[arg-type]
-    except (ValueError, OmegaConfBaseException) as error:
+        places = {key: value for key, _, value in (a.partition("=") for a in arguments) if key in ("out", "to")}
+        others = [argument for argument in arguments if argument.partition("=")[0] not in places]
+        keys = dict(OmegaConf.to_container(OmegaConf.from_dotlist(others))) | places  # type: ignore[arg-type]
+    except (ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UsageError(
             f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
         ) from error
