@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("ticketsearch", "conf", "tests", "pyproject.toml")
+COPIED = ("ticketsearch", "conf", "docs", "tests", "pyproject.toml")
 FAILED = 1
 """Pytest's exit code when tests ran and some failed; others mean that none was found or none could be collected."""
 

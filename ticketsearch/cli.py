@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 is no reason to stop
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    end = arguments.index("--") if "--" in arguments else len(arguments)  # what follows is no flag of this command
+    debug = "--debug" in arguments[:end]
+    arguments = [argument for argument in arguments[:end] if argument != "--debug"] + arguments[end:]
     try:
         return _until_the_reader_leaves(arguments)
     except (Exception, KeyboardInterrupt) as error:  # what nobody foresaw is told in three lines too

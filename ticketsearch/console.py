@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ticketsearch.cell import Cell
+
+if TYPE_CHECKING:
+    from ticketsearch.estimate import Estimate
 
 
 class _Console(Console):
@@ -24,8 +27,8 @@ console = _Console(highlight=False, soft_wrap=True)
 class Display:
     """Told of what happens; this one shows nothing (for use from Python)."""
 
-    def open(self, line: str, todo: int, seconds: float) -> None:
-        """A search begins: what it is, in one line, how many cells are to be trained, and how long that may take."""
+    def open(self, line: str, left: "Estimate") -> None:
+        """A search begins: what it is, in one line, and what is left to train."""
 
     def notice(self, text: str) -> None:
         """Something that a person should know, in one line."""
@@ -53,7 +56,7 @@ class PlainDisplay(Display):
         """Print a line; it stays one however long it is."""
         console.print(text, markup=False)
 
-    def open(self, line: str, todo: int, seconds: float) -> None:
+    def open(self, line: str, left: "Estimate") -> None:
         self.say(line)
 
     def notice(self, text: str) -> None:

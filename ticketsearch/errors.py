@@ -102,10 +102,10 @@ def told(error: BaseException, command: str) -> TicketError:
     if isinstance(error, TicketError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "what was committed is kept; the same command continues")
+        return Interrupted("interrupted", "what was committed is kept; the same command continues", command)
     if isinstance(error, OSError):
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        return RunFailed(what, "what was committed is kept; the same command continues")
+        return RunFailed(what, "what was committed is kept; the same command continues", command)
     what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA error" in what:
         right = "the GPU is full, gone, or broke off; what was committed is kept, and the same command continues"

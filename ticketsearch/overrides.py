@@ -67,7 +67,7 @@ def parsed(text: str) -> Override:
     begin with a quote or a bracket.
     """
     key, _, value = text.partition("=")
-    if key.lstrip("+") in _PATHS and value and value[0] not in "'\"[{":
+    if key.lstrip("+") in _PATHS and value and value != "null" and value[0] not in "'\"[{":
         text = f"{key}={quoted(value)}"
     try:
         if not key.strip("+~ "):

@@ -33,7 +33,7 @@ def run(search: Experiment, display: Display, left: Estimate | None = None) -> R
     left = left or estimate(search)
     for stage in search.stages:
         stage.begin()
-    display.open(opening(search, left), len(left.cells), left.seconds)
+    display.open(opening(search, left), left)
     with closing(turns(search.stages, display.notice)) as waves:  # lets go of its locks whatever happens
         for stage, wave in waves:
             advance(stage, wave)
@@ -64,7 +64,7 @@ def measure(path: Path, config: Config, display: Display, done: set[str]) -> Non
     done.update(stage.run.name for stage in stages)
     for stage in stages:
         stage.begin("evaluate")
-    display.open(measuring(search, stages), 0, 0)
+    display.open(measuring(search, stages), Estimate({}))
     damaged = []
     with closing(turns(stages, display.notice)) as waves:
         for stage, wave in waves:

@@ -53,7 +53,7 @@ def node(conf: Conf, group: str, name: str) -> dict[str, Any]:
         return {}
     try:
         read = yaml.safe_load(conf.file(group, name).read_text(encoding="utf-8"))
-    except yaml.YAMLError:  # it is told when it is chosen
+    except (yaml.YAMLError, UnicodeDecodeError):  # it is told when it is chosen
         return {}
     return read if isinstance(read, dict) else {}
 
@@ -70,9 +70,18 @@ def of_a_run(typed: Mapping[str, str], conf: Conf) -> dict[str, tuple[str, ...]]
     found |= {name: setting.values for name, setting in settings("ticketsearch.config.Options").items()}
     for group, name in names.items():
         found |= below(group, node(conf, group, _meant(name, group, names, conf)))
-    for family in conf.families():
-        found |= below(f"metrics.{family}", node(conf, "metrics", family)[family])
+    for family in _families(names["metrics"], conf):
+        read = node(conf, "metrics", family).get(family)
+        found |= below(f"metrics.{family}", read if isinstance(read, dict) else {})
     return found
+
+
+def _families(metrics: str, conf: Conf) -> list[str]:
+    """The families that a choice of metrics, or a list of them, means."""
+    if metrics == "all":
+        return conf.families()
+    listed = node(conf, "metrics", metrics).get("defaults", [metrics])
+    return [str(name) for name in listed] if metrics[:1] != "[" else metrics.strip("[]").split(",")
 
 
 def _meant(name: str, group: str, names: Mapping[str, str], conf: Conf) -> str:
@@ -173,7 +182,8 @@ def _setting(module: _Module, line: ast.AnnAssign) -> Setting:
 def _values(module: _Module, annotation: ast.expr) -> tuple[str, ...]:
     """What a value of this type can be."""
     if isinstance(annotation, ast.BinOp):
-        return _values(module, annotation.left) + _values(module, annotation.right)
+        found = _values(module, annotation.left) + _values(module, annotation.right)
+        return found if found != ("null",) else ()  # null alone is no list of what it can be
     if isinstance(annotation, ast.Constant):
         return ("null",) if annotation.value is None else ()
     if isinstance(annotation, ast.Subscript):

@@ -1,4 +1,4 @@
-"""Every command as it is typed: help, results, plot, and outputs of every kind; and the same from Python."""
+"""Every command as it is typed: help, results and plot; and the same from Python."""
 
 import json
 import re

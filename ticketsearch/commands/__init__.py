@@ -26,6 +26,7 @@ class Command:
         valued: the flags that take a value -> what it can be; () for what is no list, such as files.
         keys: the keys that it takes, given what is typed already -> their values; () for what is no list.
         words: the words that it takes that are neither flags nor keys.
+        lists: the keys whose value may be a list.
     """
 
     main: Callable[[list[str]], int]
@@ -34,6 +35,7 @@ class Command:
     valued: Mapping[str, Sequence[str]] = field(default_factory=dict)
     keys: Callable[[Mapping[str, str], "Conf"], Mapping[str, Sequence[str]]] = _no_keys
     words: Callable[[], Sequence[str]] = tuple
+    lists: Sequence[str] = ()
 
 
 def command(name: str) -> Command:

@@ -50,7 +50,7 @@ compdef _ticketsearch ticketsearch
 """,
     "fish": r"""function __ticketsearch_complete
     set -l words (commandline -opc)
-    set -l current (commandline -ct)
+    set -l current (commandline -ct | string replace -r '^[\'"]' '')
     set -l program $words[1]
     set -e words[1]
     set -l replies ($program completion -- $words "$current" 2> /dev/null)

@@ -137,4 +137,4 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
     return found
 
 
-COMMAND = Command(main, lambda: HELP, valued={"--config-dir": ()}, keys=keys)
+COMMAND = Command(main, lambda: HELP, valued={"--config-dir": ()}, keys=keys, lists=(*FILTERS, "run"))

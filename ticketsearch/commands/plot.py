@@ -51,6 +51,7 @@ def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
     return {key.removeprefix("."): values for key, values in settings.items()} | choices | dict.fromkeys(_PLACES, ())
 
 
+LISTS = ("dataset", "model", "pruner", "prunable", "settings", "metrics", "formats", "extensions")
 _PLACES = ("out", "to", "extensions")
 
 
@@ -102,8 +103,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise UsageError(
             f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
         ) from error
-    lists = ("dataset", "model", "pruner", "prunable", "settings", "metrics", "formats", "extensions")
-    return {str(key): [value] if key in lists and isinstance(value, str) else value for key, value in keys.items()}
+    return {str(key): [value] if key in LISTS and isinstance(value, str) else value for key, value in keys.items()}
 
 
-COMMAND = Command(main, help_text, switches=("--strict",), valued={"--config-dir": ()}, keys=keys)
+COMMAND = Command(main, help_text, switches=("--strict",), valued={"--config-dir": ()}, keys=keys, lists=LISTS)

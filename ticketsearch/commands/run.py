@@ -135,12 +135,12 @@ def _ask(left: "Estimate", configs: "Sequence[Config]", yes: bool) -> None:
         return
     long = f"this takes about {duration(left.seconds)} on the CPU"
     words = shlex.join(configs[0].typed) if len(configs) == 1 else "-m ..."
-    if not sys.stdin.isatty():
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(long, "there is no terminal to ask whether that is meant", f"ticketsearch run --yes {words}")
-    sys.stdout.write(f"{long}. Begin? [y/N] ")
-    sys.stdout.flush()
+    sys.stderr.write(f"{long}. Begin? [y/N] ")  # stdout may go to a log
+    sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not begun", "nothing was created", "ticketsearch run experiment=smoke")
+        raise UsageError("not begun", "nothing was created")
 
 
 COMMAND = Command(
