@@ -114,7 +114,15 @@ def test_a_run_that_fails_stops_no_other(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     "last",
-    ["pruner=lth,omp,lht", "seed=0,x", "schedule.rate=0.2,1", "rewind=init,step rewind.at=9ep", "device=cpu,tpu"],
+    [
+        "pruner=lth,omp,lht",
+        "seed=0,x",
+        "schedule.rate=0.2,1",
+        "rewind=step rewind.at=1ep,9ep",
+        "schedule.rounds=1,70",
+        "dataset.subset=100,5000",
+        "device=cpu,tpu",
+    ],
 )
 def test_one_wrong_run_and_nothing_is_created(last: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """Also what only the data show to be impossible, as a rewind point after the end of the training."""
