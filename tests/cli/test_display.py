@@ -415,6 +415,7 @@ def test_a_long_search_begins_without_a_question_if_it_is_told_to(tmp_path: Path
     assert (tmp_path / "outputs").is_dir()
 
 
+@pytest.mark.timeout(30)  # where it begins after all, it is not waited for
 def test_a_long_search_is_refused_where_nobody_can_be_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
