@@ -1,6 +1,7 @@
 """Committing a trained ticket: what must hold of it is checked, then its files appear together."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,23 +27,33 @@ def commit(experiment: Experiment, drawn: Drawn, trained: Trained) -> None:
     Raises:
         RunFailed: a pruned weight does not hold `rest`.
     """
-    ticket = drawn.assignment.ticket
+    began, ticket = trained.began, replace(trained.began, mask=trained.mask)
     check_mask_held(ticket, trained.weights)
+    if experiment.config.pruner.exact and ticket.mask.kept != drawn.about["kept"]:
+        what = f"{experiment.config.names['pruner']} ended with {ticket.mask.kept} weights, not {drawn.about['kept']}"
+        raise RunFailed(what, "an exact pruner keeps what it is told, to the end of the training")
     files = {
         "ticket.safetensors": encode_ticket(trained.weights, ticket.mask, ticket.rest),
         "training.parquet": encode_rows(_rows(experiment, drawn, trained)),
     }
-    if drawn.given:
-        files["start.safetensors"] = encode_ticket(ticket.start, ticket.mask, ticket.rest)
-    about = {"threads": torch.get_num_threads(), "seconds": trained.progress.seconds, "made": trained.progress.made}
+    about = {
+        "kept": ticket.mask.kept,
+        "threads": torch.get_num_threads(),
+        "seconds": trained.progress.seconds,
+        "made": trained.progress.made,
+    }
+    if drawn.given or began is not drawn.assignment.ticket:
+        files["start.safetensors"] = encode_ticket(began.start, began.mask, began.rest)
+        about["start"] = {"artefact": "start.safetensors"}
     drawn.cell.commit(files, {**drawn.about, **about})
 
 
 def check_mask_held(ticket: Ticket, weights: dict[str, Tensor]) -> None:
     """Raise RunFailed unless every pruned weight holds `rest`, bit for bit."""
-    for name, alive in ticket.mask.items():
-        rest = torch.zeros_like(weights[name]) if ticket.rest is None else ticket.rest[name]
-        found, wanted = weights[name][~alive].view(torch.int32), rest[~alive].view(torch.int32)
+    held = ticket.mask.held.items()
+    for name, dead in [*((name, ~alive) for name, alive in ticket.mask.items()), *held]:
+        rest = (ticket.rest or {}).get(name, torch.zeros_like(weights[name]))
+        found, wanted = weights[name][dead].view(torch.int32), rest[dead].view(torch.int32)
         if not torch.equal(found, wanted):
             raise RunFailed(
                 f"{int((found != wanted).sum())} pruned weights of {name} moved in training",
@@ -51,10 +62,12 @@ def check_mask_held(ticket: Ticket, weights: dict[str, Tensor]) -> None:
 
 
 def _rows(experiment: Experiment, drawn: Drawn, trained: Trained) -> list[dict[str, Any]]:
-    ticket = drawn.assignment.ticket
-    columns = experiment.columns(drawn.cell, ticket.mask) | {"sequence": 0}
+    columns = experiment.columns(drawn.cell, trained.mask) | {"sequence": 0}
     parameters = [name for name, _ in experiment.model.named_parameters()]
-    rows = [row(columns, "training", value) for value in facts(trained, ticket.masked(ticket.start), parameters)]
+    rows = [
+        row(columns, "training", value)
+        for value in facts(trained, trained.began.masked(trained.began.start), parameters)
+    ]
     rows += [row(columns, "training", value, weights="best") for value in _at_best(experiment, trained)]
     return rows + [row(columns, "speed", value) for value in speed(trained)]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ticketsearch.metrics.base import Metric
     from ticketsearch.models.base import Model
     from ticketsearch.pruners.base import Pruner
-    from ticketsearch.rest import Zero
+    from ticketsearch.rest import Rest
     from ticketsearch.rewind import Rewind
     from ticketsearch.schedule import Schedule
     from ticketsearch.training.recipe import Recipe
@@ -31,7 +31,7 @@ PARTS = {
     "pruner": "ticketsearch.pruners.base.Pruner",
     "schedule": "ticketsearch.schedule.Schedule",
     "rewind": "ticketsearch.rewind.Rewind",
-    "rest": "ticketsearch.rest.Zero",
+    "rest": "ticketsearch.rest.Rest",
     "recipe": "ticketsearch.training.recipe.Recipe",
 }
 """The groups whose choice is one object each, and the class that it is an instance of; checked in this order."""
@@ -82,7 +82,7 @@ class Config:
     pruner: "Pruner"
     schedule: "Schedule"
     rewind: "Rewind"
-    rest: "Zero"
+    rest: "Rest"
     recipe: "Recipe"
     metrics: Mapping[str, "Metric"]
     overrides: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ticketsearch import channels
 from ticketsearch.cell import Cell
 from ticketsearch.errors import RunFailed
 from ticketsearch.experiment import Experiment
@@ -45,8 +46,10 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     twin = _twin(experiment, cell)
     at, origin = _view(experiment, cell, points)
     keep = at.mask.kept if twin else config.schedule.keep(cell.round, at.mask.total)
+    ctx = Context(cell.seed, points.at(0)[0], points.fresh, twin)
     try:
-        drawn = config.pruner.draw(at, keep, Context(cell.seed, points.at(0)[0], points.fresh, twin))
+        drawn = config.pruner.draw(at, keep, ctx)
+        dynamics = config.pruner.during(keep, ctx)
         ticket, start = _rewound(experiment, cell, at, drawn, points)
     except ValueError as error:
         what = f"{config.names['pruner']} cannot draw round {cell.round} of seed {cell.seed}: {error}"
@@ -54,6 +57,9 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     _check(experiment, cell, ticket.mask, Mask.ones(experiment.layers) if twin else at.mask, keep)
     for name in (name for name, kept in ticket.mask.layer_kept.items() if kept == 0):
         experiment.display.notice(f"round {cell.round} of seed {cell.seed} prunes all of {name}")
+    if config.pruner.unit == "channel" and channels.narrowest(experiment.model, ticket.mask):
+        told = f"one channel a layer is left: {ticket.mask.kept} weights, where the schedule says {keep}"
+        experiment.display.notice(f"round {cell.round} of seed {cell.seed}: {told}")
     given = isinstance(drawn, Ticket)
     about = {
         "kept": ticket.mask.kept,
@@ -66,9 +72,8 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     belongs = {"run": experiment.run.name, "source": origin, "threads": torch.get_num_threads()}
     belongs |= {"device": experiment.device.type, "data": experiment.fingerprint, "start": about["start"]}
     checkpoint = CellCheckpoint(experiment, cell, belongs)
-    assignment = Assignment(
-        ticket, cell.seed, config.order_seed(cell.seed), checkpoint, start, config.pruner.epochs, snapshots
-    )
+    order, epochs = config.order_seed(cell.seed), config.pruner.epochs
+    assignment = Assignment(ticket, cell.seed, order, checkpoint, start, epochs, snapshots, dynamics=dynamics)
     return Drawn(cell, assignment, about, given)
 
 
@@ -123,7 +128,7 @@ def started(experiment: Experiment, cell: Cell) -> Ticket:
     points, mask = RewindPoints(experiment, cell.seed), cell.ticket().mask
     at, _ = _view(experiment, cell, points)
     weights, _ = experiment.config.rewind.apply(at.weights, points, experiment.per_epoch)
-    return Ticket(mask, weights, experiment.config.rest.apply(mask, weights))
+    return Ticket(mask, weights, experiment.config.rest.apply(mask, weights, at.weights))
 
 
 def _rewound(
@@ -145,7 +150,7 @@ def _rewound(
         if theirs.start() is not None:
             raise ValueError(f"{experiment.twin.config.names['pruner']} gives start weights for its own masks alone")
         weights = dict(started(experiment.twin, theirs).start)
-    return Ticket(drawn, weights, config.rest.apply(drawn, weights)), start
+    return Ticket(drawn, weights, config.rest.apply(drawn, weights, at.weights)), start
 
 
 def _start_of(experiment: Experiment, cell: Cell, given: bool, points: RewindPoints) -> dict[str, Any]:

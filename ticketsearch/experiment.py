@@ -81,7 +81,7 @@ class Experiment:
         total = sum(layer.weights for layer in layers.values())
         for part in (config, *config.controls):
             if not trained:
-                _check_possible(part, per_epoch(part, data), total)
+                _check_possible(part, model, per_epoch(part, data), total)
             for used in (part, part.dense, *([part.twin] if part.twin else [])):
                 _check_same_data(_folder(used), fingerprint)
                 if trained and not _folder(used).path.is_dir():
@@ -245,8 +245,11 @@ def _check_same_data(run: Run, fingerprint: str) -> None:
             )
 
 
-def _check_possible(config: Config, per_epoch: int, total: int) -> None:
+def _check_possible(config: Config, model: nn.Module, per_epoch: int, total: int) -> None:
     """Refuse what can be known to be impossible only now that data and model are there."""
+    if config.pruner.unit == "channel" and not getattr(model, "channels", ()):
+        what = f"pruner={config.names['pruner']} removes channels, and {config.names['model']} declares none"
+        raise UsageError(what, "a model names those that it can lose in `channels`", "ticketsearch run model=resnet20")
     epochs = config.recipe.epochs * (min(1.0, config.pruner.epochs) if config.rewind.lr == "resume" else 1)
     if config.rewind.step(per_epoch) >= round(epochs * per_epoch):
         what = f"rewind.at={config.rewind.at} is not before the end of the training"

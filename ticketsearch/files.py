@@ -97,7 +97,7 @@ def encode_ticket(weights: Weights, mask: Mask, rest: Weights | None) -> bytes:
     tensors |= {"mask": mask.pack(), "survivors": _select(weights, mask, mask)}
     if rest is not None:
         tensors["rest"] = _select(weights, mask, {name: ~alive for name, alive in mask.items()})
-    index = {"layers": _shapes(mask), "others": {dtype: _shapes(named) for dtype, named in others.items()}}
+    index = _index(mask) | {"others": {dtype: _shapes(named) for dtype, named in others.items()}}
     tensors["index"] = _as_bytes(json.dumps(index, separators=(",", ":")))
     return save(tensors)
 
@@ -110,6 +110,15 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
+def _index(mask: Mask) -> dict[str, Any]:
+    return {"layers": _shapes(mask)} | ({"held": _shapes(mask.held)} if mask.held else {})
+
+
+def _mask(bits: Tensor, index: Mapping[str, Any]) -> Mask:
+    layers, held = ({name: tuple(shape) for name, shape in index.get(part, {}).items()} for part in ("layers", "held"))
+    return Mask.unpack(bits, layers, held)
+
+
 def _as_bytes(text: str) -> Tensor:
     return torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
 
@@ -118,7 +127,7 @@ def decode_ticket(content: bytes) -> Ticket:
     """The mask, the trained weights (as the ticket's `start`) and the rest of `encode_ticket`, bit for bit."""
     tensors = load(content)
     index = json.loads(tensors["index"].numpy().tobytes())
-    mask = Mask.unpack(tensors["mask"], {name: tuple(shape) for name, shape in index["layers"].items()})
+    mask = _mask(tensors["mask"], index)
     weights: dict[str, Tensor] = {}
     for dtype, shapes in index["others"].items():
         parts = tensors[dtype].split([math.prod(shape) for shape in shapes.values()])
@@ -146,10 +155,15 @@ def encode_state(state: TrainState, about: Mapping[str, Any]) -> bytes:
         state: the training.
         about: what it belongs to; `decode_state` gives it back.
     """
-    groups = {"weights": state.weights, "momentum": state.momentum, "best": state.best}
+    groups = {"weights": state.weights, "momentum": state.momentum, "best": state.best, "dynamics": state.dynamics}
     tensors = {f"{group}/{name}": t.contiguous() for group, named in groups.items() for name, t in named.items()}
-    text = json.dumps({"about": dict(about), "progress": vars(state.progress)}, sort_keys=True)
-    tensors["json"] = _as_bytes(text)
+    text: dict[str, Any] = {"about": dict(about), "progress": vars(state.progress)}
+    if state.mask is not None:
+        tensors["mask"], text["mask"] = state.mask.pack(), json.dumps(_index(state.mask))  # in the layers' order
+    if state.began is not None:
+        stored = encode_ticket(state.began.start, state.began.mask, state.began.rest)
+        tensors["began"] = torch.from_numpy(np.frombuffer(stored, np.uint8).copy())
+    tensors["json"] = _as_bytes(json.dumps(text, sort_keys=True))
     return save(tensors)
 
 
@@ -157,8 +171,15 @@ def decode_state(content: bytes) -> tuple[TrainState, dict[str, Any]]:
     """What `encode_state` was given."""
     tensors = load(content)
     text = json.loads(tensors.pop("json").numpy().tobytes())
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}}
+    mask, began = tensors.pop("mask", None), tensors.pop("began", None)
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}, "dynamics": {}}
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         groups[group][name] = tensor
-    return TrainState(**groups, progress=Progress(**text["progress"])), text["about"]
+    state = TrainState(
+        **groups,
+        progress=Progress(**text["progress"]),
+        mask=None if mask is None else _mask(mask, json.loads(text["mask"])),
+        began=None if began is None else decode_ticket(began.numpy().tobytes()),
+    )
+    return state, text["about"]

@@ -113,6 +113,10 @@ class CellCheckpoint(KeepPoints):
             self._saved = time.monotonic()
             self._cost = self._saved - started
 
+    def remark(self, text: str) -> None:
+        if text:
+            self._display.notice(f"{self._cell.run.name} round {self._cell.round} of seed {self._cell.seed}: {text}")
+
     def epoch(self, record: Mapping[str, float], epochs: int) -> None:
         self._display.epoch(self._cell, record, epochs)
 

@@ -71,15 +71,25 @@ class Mask(Mapping[str, Tensor]):
     Immutable: its tensors are its own, and nobody writes into them. `kept`, `total` and `sparsity` count prunable
     weights only and are exact.
 
+    Args:
+        layers: the prunable weights.
+        held: of what is not prunable, by its name in the state dict: True where it goes with a removed channel and is
+            zero: scale and shift of its normalisation, its bias, its inputs to a layer that is not prunable.
+
     Raises:
         TypeError: a tensor is not bool.
+        ValueError: something is both prunable and held.
     """
 
-    def __init__(self, layers: Mapping[str, Tensor]) -> None:
-        for name, alive in layers.items():
+    def __init__(self, layers: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None) -> None:
+        held = held or {}
+        for name, alive in [*layers.items(), *held.items()]:
             if alive.dtype != torch.bool:
                 raise TypeError(f"the mask of {name} is {alive.dtype}, not bool")
+        if layers.keys() & held.keys():
+            raise ValueError(f"{min(layers.keys() & held.keys())} is prunable: its mask says what of it is removed")
         self._layers = {name: alive.detach().clone() for name, alive in layers.items()}
+        self._held = {name: zero.detach().clone() for name, zero in held.items() if bool(zero.any())}
         self._kept = {name: int(alive.sum()) for name, alive in self._layers.items()}
 
     @classmethod
@@ -97,10 +107,17 @@ class Mask(Mapping[str, Tensor]):
         return len(self._layers)
 
     def __eq__(self, other: object) -> bool:
-        same_layers = isinstance(other, Mask) and self._kept == other._kept
-        return same_layers and all(torch.equal(alive, other[name]) for name, alive in self.items())  # type: ignore[index]
+        if not isinstance(other, Mask) or self._kept != other._kept or self._held.keys() != other._held.keys():
+            return False
+        same_held = all(torch.equal(zero, other._held[name]) for name, zero in self._held.items())
+        return same_held and all(torch.equal(alive, other[name]) for name, alive in self.items())
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def held(self) -> Mapping[str, Tensor]:
+        """Name in the state dict -> True where it is zero because its channel is removed; only where something is."""
+        return dict(self._held)
 
     @property
     def layer_kept(self) -> dict[str, int]:
@@ -135,22 +152,26 @@ class Mask(Mapping[str, Tensor]):
         return torch.cat([alive.flatten() for alive in self.values()])
 
     def pack(self) -> Tensor:
-        """One bit a weight, in the order of the layers: uint8 of ceil(total / 8) bytes, on the CPU."""
-        return torch.from_numpy(np.packbits(self.flat().cpu().numpy()))
+        """One bit a weight, in the order of the layers, then of what is held: uint8, on the CPU."""
+        everything = torch.cat([self.flat(), *(zero.flatten() for zero in self._held.values())])
+        return torch.from_numpy(np.packbits(everything.numpy()))
 
     @classmethod
-    def unpack(cls, bits: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> "Mask":
+    def unpack(
+        cls, bits: Tensor, shapes: Mapping[str, tuple[int, ...]], held: Mapping[str, tuple[int, ...]] | None = None
+    ) -> "Mask":
         """The mask of `pack`'s bits.
 
         Raises:
             ValueError: the bits are not as many as the shapes need.
         """
-        sizes = [math.prod(shape) for shape in shapes.values()]
+        named = {**shapes, **(held or {})}
+        sizes = [math.prod(shape) for shape in named.values()]
         if bits.numel() != -(-sum(sizes) // 8):
             raise ValueError(f"{bits.numel()} bytes of mask for {sum(sizes)} weights")
         flat = torch.from_numpy(np.unpackbits(bits.numpy(), count=sum(sizes)).astype(bool))
-        parts = flat.split(sizes)
-        return cls({name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)})
+        parts = {name: part.view(named[name]) for name, part in zip(named, flat.split(sizes), strict=True)}
+        return cls({name: parts[name] for name in shapes}, {name: parts[name] for name in held or {}})
 
 
 @dataclass(frozen=True)
@@ -168,12 +189,12 @@ class Ticket:
     rest: Weights | None = None
 
     def masked(self, weights: Weights) -> dict[str, Tensor]:
-        """`weights` with every pruned entry at `rest`."""
+        """`weights` with every pruned entry at `rest`, and what is held at zero."""
         result = dict(weights)
         for name, alive in self.mask.items():
             rest = torch.zeros((), dtype=weights[name].dtype) if self.rest is None else self.rest[name]
             result[name] = torch.where(alive, weights[name], rest.to(weights[name].device))
-        return result
+        return result | {name: weights[name].masked_fill(zero, 0) for name, zero in self.mask.held.items()}
 
 
 def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:

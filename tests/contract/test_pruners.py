@@ -181,7 +181,7 @@ def test_masks_are_nested_over_the_rounds(name: str) -> None:
     masks = [draw(chosen, at, keep, context(at=at)) for at, keep in looking_further(chosen)]
     for earlier, later in pairwise(masks):
         assert later.issubset(earlier)
-        assert later != earlier
+        assert later != earlier or later.kept == later.total  # all of it: the ticket is drawn while it trains
 
 
 def numbered_view() -> View:

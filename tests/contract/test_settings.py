@@ -234,7 +234,7 @@ def test_the_values_of_a_group_are_its_choices_also_those_of_the_users(tmp_path:
     assert {group: keys[group] for group in settings.defaults()} == {
         group: tuple(conf.choices(group)) for group in settings.defaults()
     }
-    assert keys["pruner"] == ("control", "dense", "lth", "mine", "omp", "random")
+    assert set(keys["pruner"]) >= {"lth", "mine"}
     assert "pruner.source" in keys
     assert keys["metrics.margin.optimiser"] == ("fresh", "step")
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ticketsearch.pruners.scopes import Global, Layerwise
+from ticketsearch.pruners.scopes import Erk, Global, Layerwise, shared
 from ticketsearch.pruners.view import View
-from ticketsearch.ticket import Mask
+from ticketsearch.ticket import Layer, Mask
 
 
 def view(*alive: int) -> View:
@@ -53,3 +53,48 @@ class _Counts:
 
     def __init__(self, counts: dict[str, int]) -> None:
         self.mask, self.layer_kept, self.kept = self, counts, sum(counts.values())
+
+
+def shaped(*shapes: tuple[int, ...]) -> View:
+    """Layers of these shapes, everything alive."""
+    layers = {
+        f"l{i}": Layer("conv" if len(shape) == 4 else "linear", shape, 1, False) for i, shape in enumerate(shapes)
+    }
+    return View(nn.Identity(), {}, Mask.ones(layers), None, layers)
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        (60, [28, 32]),  # 26 : 30 of 56 as the sums of the dimensions, exactly 27.86 : 32.14
+        (112, [52, 60]),
+        (400, [144, 256]),  # the first is full, the second takes the rest
+        (1296, [144, 1152]),
+        (0, [0, 0]),
+    ],
+)
+def test_erk_by_hand(keep: int, kept: list[int]) -> None:
+    at = shaped((16, 4, 3, 3), (16, 8, 3, 3))  # 576 and 1152 weights, sums of 26 and 30
+    if keep in (400, 1296):
+        at = shaped((16, 1, 3, 3), (16, 8, 3, 3))  # 144 and 1152 weights, sums of 23 and 30
+    assert list(Erk()(at, keep).values()) == kept
+
+
+@given(st.lists(st.tuples(st.integers(1, 64), st.integers(1, 64)), min_size=1, max_size=12), st.data())
+def test_erk_sums_exactly_within_what_there_is_in_proportion(
+    shapes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    at = shaped(*shapes)
+    keep = data.draw(st.integers(0, at.mask.total))
+    kept = Erk()(at, keep)
+    assert sum(kept.values()) == keep
+    assert all(0 <= kept[name] <= at.layers[name].weights for name in kept)
+    open_layers = [name for name in kept if kept[name] < at.layers[name].weights]
+    factors = [kept[name] / sum(at.layers[name].shape) for name in open_layers]
+    slack = max((2 / sum(at.layers[name].shape) for name in open_layers), default=0)
+    assert not factors or max(factors) - min(factors) <= 2 * slack + 1e-9
+
+
+def test_more_than_there_are_cannot_be_shared() -> None:
+    with pytest.raises(ValueError, match="cannot keep 11 of 10"):
+        shared({"a": 1.0, "b": 1.0}, {"a": 4, "b": 6}, 11)

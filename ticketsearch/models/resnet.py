@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from ticketsearch.channels import Channels
 from ticketsearch.models.base import Model, Normalise
 
 
@@ -46,6 +47,10 @@ class ResNet(nn.Module):
             stages += [_Block(inputs if i == 0 else outputs, outputs, stride) for i, stride in enumerate(strides)]
             inputs = outputs
         self.blocks = nn.Sequential(*stages)
+        # Of a block whose output is added to its input, the channels in between alone can be removed.
+        self.channels = tuple(
+            Channels(f"blocks.{n}.conv1", f"blocks.{n}.bn1", (f"blocks.{n}.conv2",)) for n in range(len(stages))
+        )
         self.fc = nn.Linear(inputs, classes)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -11,6 +11,7 @@ from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.view import Context, Scope, Score, View
 from ticketsearch.rewind import Rewind
 from ticketsearch.ticket import Mask, Ticket, keep_top
+from ticketsearch.training.dynamics import Dynamics
 
 
 class Source(StrEnum):
@@ -92,6 +93,10 @@ class Pruner:
             ValueError: a score is not a number.
         """
         return keep_top(self.score(at, ctx), at.mask, self.scope(at, keep))
+
+    def during(self, keep: int, ctx: Context) -> Dynamics | None:
+        """What it does while the ticket of one round trains; None: nothing. A new object for each training."""
+        return None
 
     def beside(self, own: Search, twin: Search) -> "Pruner":
         """This pruner, once its twin is known.

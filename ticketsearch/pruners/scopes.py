@@ -26,3 +26,43 @@ class Layerwise(Scope):
         for name in largest[: keep - sum(kept.values())]:
             kept[name] += 1
         return kept
+
+
+@dataclass(frozen=True)
+class Erk(Scope):
+    """Erdos-Renyi-Kernel: a layer of shape (out, in, kh, kw) keeps a density in proportion to (out + in + kh + kw) over
+    the product of the four (Evci et al. 2020): small layers are denser. What a full layer cannot take goes to the
+    others in the same proportion; the largest remainders get the weights left over.
+    """
+
+    def __call__(self, at: View, keep: int) -> Mapping[str, int]:
+        # The density times the number of weights: a layer's share of what is kept is the sum of its dimensions.
+        return shared({name: float(sum(layer.shape)) for name, layer in at.layers.items()}, at.mask.layer_kept, keep)
+
+
+def shared(parts: Mapping[str, float], most: Mapping[str, int], keep: int) -> dict[str, int]:
+    """`keep` weights in proportion to `parts`, none more than `most`, exactly.
+
+    Args:
+        parts: layer -> its part, positive.
+        most: layer -> how many it can keep.
+        keep: how many all keep together, at most as many as they can.
+
+    Raises:
+        ValueError: they cannot keep as many.
+    """
+    if keep > sum(most.values()):
+        raise ValueError(f"cannot keep {keep} of {sum(most.values())} living weights")
+    full: dict[str, int] = {}
+    while True:
+        left, weight = keep - sum(full.values()), sum(part for name, part in parts.items() if name not in full)
+        exact = {name: left * part / weight for name, part in parts.items() if name not in full}
+        overfull = {name: most[name] for name, count in exact.items() if count >= most[name]}
+        if not overfull:
+            break
+        full |= overfull
+    kept = {name: int(count) for name, count in exact.items()}
+    largest = sorted(exact, key=lambda name: kept[name] - exact[name])
+    for name in largest[: left - sum(kept.values())]:
+        kept[name] += 1
+    return {name: full.get(name, kept.get(name, 0)) for name in parts}

@@ -31,6 +31,8 @@ def facts(trained: Trained, start: dict[str, Tensor], parameters: list[str]) -> 
     values.append(Value("trajectory_length", sum(record["path"] for record in history), None, split="train"))
     values.append(Value("trajectory_length", net, None, split="train", variant="net"))
     values.append(Value("steps", trained.progress.step, None, split="train"))
+    if trained.progress.searched:
+        values.append(Value("search_steps", trained.progress.searched, None, split="train"))
     if trained.progress.best_epoch is not None:
         values.append(Value("best_epoch", trained.progress.best_epoch, None, split="val"))
     return values

@@ -15,11 +15,12 @@ from ticketsearch.data.base import Data, Dataset
 from ticketsearch.data.batches import Batches
 from ticketsearch.errors import RunFailed
 from ticketsearch.provenance import environment
-from ticketsearch.ticket import Ticket
+from ticketsearch.ticket import Mask, Ticket
+from ticketsearch.training.dynamics import Dynamics, Moment
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
 from ticketsearch.training.sgd import SGD
-from ticketsearch.training.state import Assignment, Progress, Trained, TrainState
+from ticketsearch.training.state import Assignment, Progress, Start, Trained, TrainState
 
 WINDOW = 50
 """A non-finite loss is noticed within this many steps."""
@@ -32,15 +33,11 @@ class Training:
         self.model, self.job, self.recipe, self.data = model, job, recipe, data
         self.device = data.train.labels.device
         self.batches = Batches(data.train, dataset, recipe.batch_size, job.order_seed)
-        steps = round(recipe.epochs * job.epochs * self.batches.per_epoch)
-        course = recipe.learning_rates(steps, self.batches.per_epoch)
-        self.rates = course[-1:] * steps if job.start.last_lr else course[job.start.lr_step :]
-        self.steps = len(self.rates) if job.stop is None else job.stop
         self.parameters = dict(model.named_parameters())
         self.optimiser = SGD(self.parameters, recipe)
+        self.dynamics = job.dynamics
+        self.drawn: Ticket | None = None
         self.load(job.checkpoint.load() or self._fresh())
-        self.mask = _MaskInPlace(self.parameters, self.optimiser.momentum, job.ticket)
-        self.mask.apply()
         self.losses = torch.zeros(WINDOW, device=self.device)
         self.checked = self.progress.step
 
@@ -48,16 +45,53 @@ class Training:
         momentum = self.job.start.momentum or self.optimiser.momentum
         return TrainState(dict(self.job.ticket.start), dict(momentum), {}, Progress())
 
+    def _set_course(self, start: Start) -> None:
+        """The learning rate of every step from here to the end."""
+        steps = round(self.recipe.epochs * self.job.epochs * self.batches.per_epoch)
+        course = self.recipe.learning_rates(steps, self.batches.per_epoch)
+        self.rates = course[-1:] * steps if start.last_lr else course[start.lr_step :]
+        self.steps = len(self.rates) if self.job.stop is None else self.job.stop
+        self.stops = set(self.dynamics.steps(self.steps, self.batches.per_epoch)) if self.dynamics else set[int]()
+
     def load(self, state: TrainState) -> None:
         """Put a state onto the model and the optimiser."""
         self.model.load_state_dict(state.weights)
         self.optimiser.load(state.momentum)
-        self.best, self.progress = state.best, state.progress
+        self.best, self.progress, self.began = state.best, state.progress, state.began or self.job.ticket
+        self.start = Start() if state.began else self.job.start
+        if state.began:  # the ticket is drawn, and the dynamics has done its work
+            self.dynamics = None
+        if self.dynamics:
+            self.dynamics.load_state_dict(state.dynamics)
+        self._set_course(self.start)
+        self._hold(state.mask or self.began.mask)
+
+    def _begin_again(self, ticket: Ticket) -> None:
+        """Train a ticket that was drawn in the middle, from its own start and for the whole course."""
+        before = self.progress
+        progress = Progress(seconds=before.seconds, made=before.made, searched=before.searched + before.step)
+        momentum = {name: torch.zeros_like(buffer) for name, buffer in self.optimiser.momentum.items()}
+        self.load(TrainState(dict(ticket.start), momentum, {}, progress, began=ticket))
+        self.drawn, self.checked = None, 0
+
+    def _hold(self, mask: Mask) -> None:
+        """From here on these weights are alive; those that were not before start from `rest`, without momentum."""
+        self.alive = mask
+        self.mask = _MaskInPlace(self.parameters, self.optimiser.momentum, replace(self.began, mask=mask))
+        self.mask.apply()
 
     def state(self) -> TrainState:
         """The state now, as copies on the CPU."""
         progress = replace(self.progress, history=list(self.progress.history))
-        return TrainState(_copy(self.model.state_dict()), _copy(self.optimiser.momentum), dict(self.best), progress)
+        return TrainState(
+            _copy(self.model.state_dict()),
+            _copy(self.optimiser.momentum),
+            dict(self.best),
+            progress,
+            None if self.alive is self.job.ticket.mask else self.alive,
+            None if self.began is self.job.ticket else self.began,
+            self.dynamics.state_dict() if self.dynamics else {},
+        )
 
     def run(self) -> Trained:
         """Train to the end.
@@ -65,26 +99,27 @@ class Training:
         Raises:
             RunFailed: the loss was not finite.
         """
-        job, progress, started = self.job, self.progress, time.monotonic()
-        progress.made = sorted({*progress.made, environment(self.device)})
-        if progress.step == 0 and 0 in job.snapshots:
-            job.checkpoint.snapshot(self.state())
-        epochs = -(-(job.start.data_step + self.steps) // self.batches.per_epoch)
-        while progress.step < self.steps:
-            position = job.start.data_step + progress.step
-            epoch, first = divmod(position, self.batches.per_epoch)
+        checkpoint, started = self.job.checkpoint, time.monotonic()
+        self.progress.made = sorted({*self.progress.made, environment(self.device)})
+        if self.progress.step == 0 and 0 in self.job.snapshots:
+            checkpoint.snapshot(self.state())
+        while self.progress.step < self.steps:
+            epoch, first = divmod(self.start.data_step + self.progress.step, self.batches.per_epoch)
             record = self._epoch(epoch, first)
-            progress.seconds += time.monotonic() - started
+            self.progress.seconds += time.monotonic() - started
             started = time.monotonic()
-            progress.history.append(record)
+            if self.drawn:
+                self._begin_again(self.drawn)
+                continue
+            self.progress.history.append(record)
             self._remember_best(record)
-            job.checkpoint.epoch(record, epochs)
-            if progress.step < self.steps:
-                job.checkpoint.save(self.state)
+            checkpoint.epoch(record, -(-(self.start.data_step + self.steps) // self.batches.per_epoch))
+            if self.progress.step < self.steps:
+                checkpoint.save(self.state)
         self.mask.check()
         weights = _copy(self.model.state_dict())
         self._check_weights(weights)
-        return Trained(weights, self.best, progress)
+        return Trained(weights, self.best, self.progress, self.began, self.alive)
 
     def seconds_a_step(self, most: float = 0.3) -> float:
         """How long a step takes: the median of as many as fit into `most` seconds, without the first, which warms up.
@@ -101,13 +136,17 @@ class Training:
         return median(taken[1:] or taken)
 
     def _epoch(self, epoch: int, first: int) -> dict[str, float]:
-        """Train from batch `first` to the end of the epoch, or of the training; the epoch's record."""
+        """Train from batch `first` to the end of the epoch, or of the training, or until a ticket is drawn; the epoch's
+        record.
+        """
         self.model.train()
         before = [p.detach().clone() for p in self.parameters.values()]
         loss, correct, images, rate = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0, 0.0
         for pixels, labels in self._batches(epoch, first):
             rate = self.rates[self.progress.step]
             logits, step_loss = self._step(pixels, labels, rate)
+            if self.drawn:
+                return {}
             loss += step_loss * len(labels)
             correct += (logits.argmax(1) == labels).sum()
             images += len(labels)
@@ -137,12 +176,26 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.model(pixels)
             loss = F.cross_entropy(logits.float(), labels)
+        penalty = self.dynamics.penalty(self.model) if self.dynamics else None
         self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step(rate, loss.detach())
-        self.mask.apply()
+        (loss if penalty is None else loss + penalty).backward()
+        if not (self.dynamics and self.progress.step in self.stops and self._moved(self.dynamics)):
+            self.optimiser.step(rate, loss.detach())
+            self.mask.apply()
         self.losses[self.progress.step % WINDOW] = loss.detach()
         return logits.detach(), loss.detach()
+
+    def _moved(self, dynamics: Dynamics) -> bool:
+        """Whether the dynamics changes something in place of this update."""
+        grads = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
+        momentum, steps = self.optimiser.momentum, (self.progress.step, self.steps, self.batches.per_epoch)
+        found = dynamics.update(Moment(self.model, self.model.state_dict(), grads, momentum, self.alive, *steps))
+        if isinstance(found, Ticket):
+            self.drawn = found
+            self.job.checkpoint.remark(dynamics.remark())
+        elif found is not None:
+            self._hold(found)
+        return found is not None
 
     def _check_finite(self) -> None:
         """Read the losses since the last check and stop at the first that is not finite."""
@@ -193,6 +246,9 @@ class _MaskInPlace:
             if not bool(alive.all()):
                 rest = torch.zeros_like(weight) if ticket.rest is None else ticket.rest[name].to(weight)
                 self._entries.append((weight, momentum[name], rest, alive.to(weight.device), ~alive.to(weight.device)))
+        for name, zero in ticket.mask.held.items():
+            weight, dead = parameters[name].detach(), zero.to(parameters[name].device)
+            self._entries.append((weight, momentum[name], torch.zeros_like(weight), ~dead, dead))
 
     def apply(self) -> None:
         for weight, momentum, rest, alive, dead in self._entries:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ticketsearch.ticket import Ticket, Weights
+from ticketsearch.ticket import Mask, Ticket, Weights
+from ticketsearch.training.dynamics import Dynamics
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Progress:
         best_accuracy: its validation accuracy.
         last_finite: the loss of the last step that was checked; None before the first.
         seconds: training time over all processes that worked on it.
+        searched: updates before a ticket was drawn in the middle of it; they are not among `step` and `history`.
         made: the environments of those processes (`ticketsearch.provenance`), each once.
     """
 
@@ -45,6 +47,7 @@ class Progress:
     best_accuracy: float = -1.0
     last_finite: float | None = None
     seconds: float = 0.0
+    searched: int = 0
     made: list[str] = field(default_factory=list)
 
 
@@ -57,12 +60,18 @@ class TrainState:
         momentum: SGD's momentum by parameter name.
         best: the weights with the best validation accuracy so far; empty without validation.
         progress: everything else.
+        mask: the weights alive, where that changes in training; None: the assignment's.
+        began: the ticket that training started again from; None: the assignment's.
+        dynamics: what the dynamics remembers.
     """
 
     weights: dict[str, Tensor]
     momentum: dict[str, Tensor]
     best: dict[str, Tensor]
     progress: Progress
+    mask: Mask | None = None
+    began: Ticket | None = None
+    dynamics: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Checkpoint:
@@ -77,6 +86,9 @@ class Checkpoint:
 
     def snapshot(self, state: TrainState) -> None:
         """Keep the state at one of the steps in `Assignment.snapshots` for good."""
+
+    def remark(self, text: str) -> None:
+        """Hear what a person should know; '' nothing."""
 
     def epoch(self, record: Mapping[str, float], epochs: int) -> None:
         """Hear of a finished epoch: its record and how many there will be."""
@@ -95,6 +107,7 @@ class Assignment:
         epochs: multiple of the recipe's epochs.
         snapshots: steps after which the state is handed to `checkpoint.snapshot`; 0 is the start.
         stop: the step to stop at, for a rewind point; None: train to the end.
+        dynamics: what its pruner does meanwhile.
     """
 
     ticket: Ticket
@@ -105,6 +118,7 @@ class Assignment:
     epochs: float = 1.0
     snapshots: frozenset[int] = frozenset()
     stop: int | None = None
+    dynamics: Dynamics | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +129,12 @@ class Trained:
         weights: the state dict at the end, pruned weights at `rest`; on the CPU.
         best: the state dict at the best validation accuracy; empty without validation; on the CPU.
         progress: history and totals.
+        began: the ticket that training started from: the assignment's, unless another was drawn in the middle.
+        mask: the weights alive at the end.
     """
 
     weights: dict[str, Tensor]
     best: dict[str, Tensor]
     progress: Progress
+    began: Ticket
+    mask: Mask

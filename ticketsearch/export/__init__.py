@@ -1,0 +1,1 @@
+"""From a trained ticket to a model that is smaller."""
