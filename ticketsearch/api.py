@@ -32,6 +32,8 @@ def run(overrides: Sequence[str] = (), display: Display | None = None, config_di
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
+    if isinstance(overrides, str):
+        raise UsageError(f"overrides={overrides!r}", 'they are a list: ["pruner=lth", "seed=1"]')
     shown = display or Display()
     return runner.run(Experiment.open(compose(overrides, Conf.beside(config_dir)), shown), shown).path
 
@@ -64,12 +66,13 @@ def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[st
         )
         raise UsageError(f"{folder.name} has no round {round} of seed {seed}", f"there are: {', '.join(there)}")
     ticket = cell.ticket()
-    importable(tuple(extensions))
+    listed = (extensions,) if isinstance(extensions, str) else tuple(extensions)
+    importable(listed)
     try:
         nodes = {part: {k: v for k, v in stored[part].items() if k != "name"} for part in ("dataset", "model")}
     except (KeyError, AttributeError) as error:
         raise CorruptStore(f"{folder / 'config.yaml'} is no stored configuration", REMEDY) from error
-    dataset, model = (build(node, part, tuple(extensions), PARTS[part]) for part, node in nodes.items())
+    dataset, model = (build(node, part, listed, PARTS[part]) for part, node in nodes.items())
     network = model.initial(dataset, seed)
     network.load_state_dict(dict(ticket.start))
     return network.eval(), ticket

@@ -41,7 +41,7 @@ def build(
     """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise UsageError(f"{path} is {node!r}", "it must name a class in `_target_`", f"ticketsearch {command} --help")
-    cls = _target(node["_target_"], path, extensions)
+    cls = _target(node["_target_"], path, extensions, command)
     if base and not issubclass(cls, _imported(base)):
         right = f"{path} must be a {base.rpartition('.')[2]}"
         raise UsageError(f"{path}._target_={node['_target_']} is none", right, f"ticketsearch {command} --help")
@@ -97,12 +97,13 @@ def importable(extensions: tuple[str, ...]) -> None:
             raise UsageError(f"extensions: no package {name!r}", right, "ticketsearch run 'extensions=[YOUR_PACKAGE]'")
 
 
-def _target(target: str, path: str, extensions: tuple[str, ...]) -> type:
+def _target(target: str, path: str, extensions: tuple[str, ...], command: str) -> type:
     module = target.rpartition(".")[0]
     if not any(module == root or module.startswith(f"{root}.") for root in ("ticketsearch", *extensions)):
         right = "only ticketsearch and the packages that you list in `extensions` may be named"
-        attempt = f"ticketsearch run 'extensions=[{','.join((*extensions, 'YOUR_PACKAGE'))}]'"
-        raise UsageError(f"{path}._target_={target} is outside the fence", right, attempt)
+        attempt = f"ticketsearch {command} 'extensions=[{','.join((*extensions, 'YOUR_PACKAGE'))}]'"
+        where = f"{path}.".lstrip(".")
+        raise UsageError(f"{where}_target_={target} is outside the fence", right, attempt)
     try:
         cls = _imported(target)
     except (Exception, SystemExit) as error:  # a module of the user's raises what it will

@@ -4,6 +4,7 @@ import io
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 
 from ticketsearch.commands import COMMANDS, command
@@ -56,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments[:end] if argument != "--debug"] + arguments[end:]
     try:
         return _until_the_reader_leaves(arguments)
-    except (Exception, KeyboardInterrupt) as error:  # what nobody foresaw is told in three lines too
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what nobody foresaw is told in three lines too
         if debug:
-            raise
+            traceback.print_exc()
         said = told(error, f"ticketsearch {shlex.join(arguments)}")
         sys.stderr.write(f"{said}\n")
         return said.exit_code
@@ -84,7 +85,8 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        raise closest(name, COMMANDS, f"no command {name!r}", "ticketsearch {} --help", "ticketsearch --help")
+        attempt = f"ticketsearch {{}} {shlex.join(rest) or '--help'}"
+        raise closest(name, COMMANDS, f"no command {name!r}", attempt, "ticketsearch --help")
     chosen = command(name)
     if {"--help", "-h"} & set(rest[: rest.index("--")] if "--" in rest else rest):
         _show(chosen.help())

@@ -86,7 +86,7 @@ def _options(names: dict[str, str], node: dict[str, Any], overrides: Sequence[st
         right = "its first line must be `# @package _global_`, so that it changes keys of the top level"
         raise UsageError(f"{key}/{names[key]}.yaml sets keys below `{key}`", right)
     if "_target_" in top:
-        raise closest("_target_", node, "unknown key _target_")
+        raise closest("_target_", node.keys() - {"_target_"}, "unknown key _target_")
     options: Options = build({"_target_": "ticketsearch.config.Options", **top}, "", known=(*PARTS, *_CHOSEN))
     if options.extensions and "extensions" not in map(_key, overrides):
         right = "what may be imported is typed, so that no yaml can let it in"

@@ -118,7 +118,8 @@ class Head:
     def of(cls, path: Path) -> "Head":
         """Read the head of a file; what is not there is ''."""
         lines = [line.removeprefix("#").strip() for line in _comments(path)]
-        command, summary, *more = [*lines, "", ""]
+        commands = [n for n, line in enumerate(lines) if line.startswith("ticketsearch ")]
+        command, summary, *more = [*lines[commands[0] :], ""] if commands else ["", *lines, ""]
         reference = re.search(r"\(([^()]*\b(?:1[89]|2[01])\d\d\b[^()]*)\)\W*$", summary)
         facts = dict(line.split(": ", 1) for line in more if ": " in line)
         return cls(command, summary, reference[1] if reference else "", facts)

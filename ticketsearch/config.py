@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MinLen
 
 from ticketsearch.build import build
 from ticketsearch.conf import NAME, OWN, Conf
@@ -56,7 +56,7 @@ class Options:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     engine: Literal["auto", "eager"] = "auto"
     threads: Annotated[int, Ge(1), Le(1024)] | None = None
-    out: str = "outputs"
+    out: Annotated[str, MinLen(1)] = "outputs"
     extensions: tuple[str, ...] = ()
 
 

@@ -116,7 +116,13 @@ def told(error: BaseException, command: str) -> TicketError:
 
 
 def closest(
-    name: str, names: Iterable[str], what: str, attempt: str = "", otherwise: str = "", wrong: str = ""
+    name: str,
+    names: Iterable[str],
+    what: str,
+    attempt: str = "",
+    otherwise: str = "",
+    wrong: str = "",
+    cutoff: float = 0.5,
 ) -> UsageError:
     """The error for a name that does not exist, with the nearest that does.
 
@@ -127,11 +133,12 @@ def closest(
         attempt: the command to try, `{}` standing for the nearest name.
         otherwise: the command to try when none is near.
         wrong: see `UsageError`.
+        cutoff: how near is near, in [0, 1] (`difflib`).
     """
     from difflib import get_close_matches
 
     names = sorted(names)
-    near = get_close_matches(name, names, 1, 0.5)
+    near = get_close_matches(name, names, 1, cutoff)
     hint = f"did you mean {near[0]!r}?  " if near else ""
     said = attempt.replace("{}", near[0]) if near else otherwise
     return UsageError(what, f"{hint}(choices: {' '.join(names)})", said, wrong)

@@ -217,7 +217,7 @@ def _read(config: Config, device: torch.device) -> tuple[Data, str]:
     try:
         data = config.dataset.load()
     except ValueError as error:
-        raise UsageError(str(error), "dataset.validation and dataset.subset must fit", "ticketsearch run") from error
+        raise UsageError(str(error), "dataset.validation and dataset.subset must fit") from error
     return data.to(device), data.fingerprint()
 
 
@@ -258,4 +258,5 @@ def _check_possible(config: Config, model: nn.Module, per_epoch: int, total: int
     for n in config.rounds:
         if config.schedule.keep(n, total) < 1:
             right = f"there are {total:,} prunable weights; round {n - 1} is the last that keeps one"
-            raise UsageError(f"round {n} would keep no weight", right, f"ticketsearch run schedule.rounds={n - 1}")
+            attempt, wrong = f"ticketsearch run schedule.rounds={n - 1}", f"schedule.rounds={config.schedule.last}"
+            raise UsageError(f"round {n} would keep no weight", right, attempt, wrong)

@@ -1,6 +1,7 @@
 """What was typed, in the form that Hydra takes: every override of a value as `++key=value`, choices checked here."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
@@ -50,15 +51,17 @@ def _check_form(text: str, override: Override) -> None:
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         raise UsageError(f"unknown key {key}", "where and how things run is ours to say", helped)
     if key == "figure":
-        raise UsageError("unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {text}")
+        raise UsageError(
+            "unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {shlex.quote(text)}"
+        )
     if "/" in key or override.package is not None:
         raise UsageError(f"unknown key {typed}", "a group is one word, a setting is GROUP.SETTING", helped)
     if override.is_delete():
         raise UsageError(f"cannot leave out {key}", "everything has a default; choose another value", helped)
     if override.is_sweep_override():
-        right, attempt = "one command is one run; -m makes a sweep of it", f"ticketsearch run -m {text}"
+        right, attempt = "one command is one run; -m makes a sweep of it", f"ticketsearch run -m {shlex.quote(text)}"
         if key == "metrics":
-            right, attempt = f"a list is written [{value}]", f"ticketsearch run '{key}=[{value}]'"
+            right, attempt = f"a list is written [{value}]", f"ticketsearch run {shlex.quote(f'{key}=[{value}]')}"
         raise UsageError(f"{text} asks for several runs", right, attempt)
 
 
@@ -89,7 +92,7 @@ def expanded(overrides: Sequence[str], conf: Conf) -> list[tuple[str, ...]]:
     Raises:
         UsageError: a value is not one of a list, a range, a choice or a glob.
     """
-    return [tuple(run) for run in product(*(_values(text, conf) for text in overrides))]
+    return list(dict.fromkeys(product(*(_values(text, conf) for text in overrides))))
 
 
 def _values(text: str, conf: Conf) -> list[str]:

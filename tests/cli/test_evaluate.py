@@ -103,12 +103,30 @@ def test_filters_choose_runs(
     assert measured(out) == {"accuracy": EVERY, "calibration": cells}
 
 
-@pytest.mark.parametrize("text", ["pruner=omp", "dataset=cifar10", "model=resnet18", "run=nope"])
-def test_a_filter_that_nothing_passes_is_told(out: Path, text: str, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("text", "what", "there", "attempt"),
+    [
+        ("pruner=lht", "no run of pruner 'lht'", "lth", "pruner=lth"),
+        ("pruner=random,lht", "no run of pruner 'lht'", "lth", "pruner=random,lth"),
+        ("dataset=cifar10", "no run of dataset 'cifar10'", "digits", "--help"),
+        ("model=resnet18", "no run of model 'resnet18'", "resnet20", "model=resnet20"),
+        ("run=nope", "no run of run 'nope'", "digits-resnet20-lth-", "--help"),
+    ],
+)
+def test_a_filter_that_nothing_passes_is_told(
+    out: Path, text: str, what: str, there: str, attempt: str, capsys: pytest.CaptureFixture
+) -> None:
     _, told = evaluate(out, capsys, text, code=2)
-    assert told.startswith("error: no run fits\n")
-    assert folder(out, "lth").name in told
-    assert len(told.splitlines()) == 3
+    said, right, tried = told.splitlines()
+    assert said == f"error: {what}"
+    assert there in right
+    assert tried.startswith("  try: ticketsearch evaluate ")
+    assert attempt in tried.split()
+
+
+def test_names_with_commas_are_a_list(out: Path, capsys: pytest.CaptureFixture) -> None:
+    printed, _ = evaluate(out, capsys, "pruner=lth,random", "metrics.calibration.bins=21")
+    assert printed.count("\ndone: ") == 2
 
 
 def test_another_setting_is_another_measurement(out: Path, capsys: pytest.CaptureFixture) -> None:

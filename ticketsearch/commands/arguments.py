@@ -5,8 +5,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from ticketsearch.errors import CorruptStore, UsageError, closest
+
+NEAR = 0.75
+"""How near a flag must be to be meant (`difflib`): short words are like each other by chance."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,7 @@ def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (
             words.append(word)
             continue
         if flag not in (*switches, *valued):
-            known = [*switches, *valued, "--help", "--debug"]
-            whole = " ".join("{}" + word.removeprefix(flag) if w is word else shlex.quote(w) for w in arguments)
-            raise closest(flag, known, f"{command} takes no {flag}", f"ticketsearch {command} {whole}", helped, flag)
+            raise _unknown(word, arguments, command, valued if equals else [*switches, *valued])
         if flag in flags:
             raise UsageError(f"{flag} is given twice", "once is enough", helped)
         if flag in switches and equals:
@@ -58,11 +60,25 @@ def sort_out(arguments: Sequence[str], command: str, switches: Iterable[str] = (
     return Typed(words, flags)
 
 
+def _unknown(word: str, arguments: Sequence[str], command: str, known: Iterable[str]) -> UsageError:
+    """The error for a flag that there is not; what it suggests starts nothing that was not typed."""
+    flag, equals, value = word.partition("=")
+    helped, what = f"ticketsearch {command} --help", f"{command} takes no {flag}"
+    if equals and flag.strip("-"):
+        plain = [f"{flag.lstrip('-')}={value}" if w is word else w for w in arguments]
+        near = [name for name in known if SequenceMatcher(None, flag, name).ratio() >= NEAR]
+        if not near:
+            return UsageError(what, "settings have no dashes", f"ticketsearch {command} {shlex.join(plain)}", flag)
+    names = [*(name for name in known if name != "--yes" or flag.startswith("--y")), "--help", "--debug"]
+    whole = " ".join("{}" + word.removeprefix(flag) if w is word else shlex.quote(w) for w in arguments)
+    return closest(flag, names, what, f"ticketsearch {command} {whole}", helped, flag, NEAR)
+
+
 def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageError:
     """The error with the whole command that was typed as the one to try, only the mistake in it mended.
 
     Args:
-        error: one whose attempt is the command with flags and one `key=value`; others come back as they are.
+        error: one whose attempt is the command with flags and `key=value`; others come back as they are.
         command: the subcommand.
         arguments: as typed.
     """
@@ -71,21 +87,37 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
     if error.wrong.startswith("-"):  # the attempt is whole already
         return error
     said = shlex.split(error.attempt)
-    *flags, last = said[2:] or [""]
-    if said[:2] != ["ticketsearch", command] or "=" not in last or not all(flag.startswith("-") for flag in flags):
+    flags = [word for word in said[2:] if word.startswith("-")]
+    pairs = [word for word in said[2:] if word not in flags]
+    if said[:2] != ["ticketsearch", command] or not pairs or not all("=" in word for word in pairs):
         return error
-    key, _, value = last.partition("=")
-    wrong, _, wrong_value = (error.wrong or key).partition("=")
-    at = [n for n, word in enumerate(arguments) if f"{_key(word)}.".startswith(f"{wrong}.")]
-    if len(at) != 1:
-        return error
-    typed, whole = arguments[at[0]], list(arguments)
-    given = typed.partition("=")[2]
-    if value != "...":  # of a list, only the item that is wrong
-        item = re.compile(rf"(?<![^,\[]){re.escape(wrong_value)}(?![^,\]])")
-        given = item.sub(value, given, count=1) if wrong_value and item.search(given) else value
-    whole[at[0]] = f"{key}{_key(typed).removeprefix(wrong)}={given}"
+    whole = list(arguments)
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        wrong, _, wrong_value = (error.wrong if pair is pairs[-1] and error.wrong else key).partition("=")
+        keys = [_key(word) for word in whole]
+        at = [n for n, typed in enumerate(keys) if typed == wrong]
+        at = at or [n for n, typed in enumerate(keys) if typed.startswith(f"{wrong}.")]
+        if len(at) > 1:
+            return error
+        if not at:
+            whole.append(pair)
+            continue
+        typed, given = _key(whole[at[0]]), whole[at[0]].partition("=")[2]
+        whole[at[0]] = f"{key}{typed.removeprefix(wrong)}={_replaced(given, wrong_value, value)}"
+    flags = [flag for flag in flags if flag not in whole]
     return UsageError(error.what, error.right, f"ticketsearch {command} {shlex.join([*flags, *whole])}")
+
+
+def _replaced(given: str, wrong: str, right: str) -> str:
+    """A typed value with what is wrong in it replaced: of a list only the item, which is not there twice then."""
+    if right == "...":
+        return given
+    item = re.compile(rf"(?<![^,\[]){re.escape(wrong)}(?![^,\]])")
+    if not wrong or not item.search(given):
+        return right
+    items = item.sub(lambda match: right, given, count=1)
+    return items if items[:1] == "[" else ",".join(dict.fromkeys(items.split(",")))
 
 
 def _key(word: str) -> str:

@@ -8,6 +8,7 @@ from ticketsearch.commands import Command
 
 if TYPE_CHECKING:
     from ticketsearch.conf import Conf
+    from ticketsearch.errors import CorruptStore, UsageError
 
 HELP = """\
 Measure what is asked for and not yet there on every ticket that is trained. Trains nothing; rows are added.
@@ -59,8 +60,7 @@ def main(arguments: list[str]) -> int:
         filters, typed = _parse(flagged.words)
         asked = compose(typed, Conf.beside(flagged.flags.get("--config-dir"), "evaluate"))
     except UsageError as error:
-        attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
-        raise UsageError(error.what, error.right, attempt, error.wrong) from error
+        raise _of_evaluate(error) from error
     failed: list[CorruptStore | UsageError] = []
     done: set[str] = set()
     with display() as shown:
@@ -75,8 +75,18 @@ def main(arguments: list[str]) -> int:
                 shown.notice(f"{run}: {error.what}")
                 failed.append(error)
     if failed:
-        raise failed[0]
+        raise _of_evaluate(failed[0])
     return 0
+
+
+def _of_evaluate(error: "CorruptStore | UsageError") -> "CorruptStore | UsageError":
+    """An error of what `run` does too, with this command in its place."""
+    from ticketsearch.errors import UsageError
+
+    if not isinstance(error, UsageError):
+        return error
+    attempt = error.attempt.replace("ticketsearch run", "ticketsearch evaluate", 1)
+    return UsageError(error.what, error.right, attempt, error.wrong)
 
 
 def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -89,6 +99,8 @@ def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     for text in arguments:
         override = parsed(text)
         key, value = override.key_or_group, override.value()
+        if key in (*FILTERS, "run") and override.is_discrete_sweep():
+            value = [str(item) for item in override.sweep_iterator()]
         if key in filters or key in map(_key, typed):
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch evaluate --help")
         if key in (*FILTERS, "run"):
@@ -118,6 +130,7 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
     from ticketsearch.seal import unsealed
 
     runs = [path.parent for path in sorted(out.glob("*/config.yaml"))]
+    _check_names(filters, runs)
     found = []
     for run in runs:
         try:
@@ -135,6 +148,18 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
         there = f"there are: {' '.join(run.name for run in runs)}" if runs else f"there are no runs in {out}"
         raise UsageError("no run fits", there, "ticketsearch evaluate")
     return found
+
+
+def _check_names(filters: dict[str, list[str]], runs: list[Path]) -> None:
+    """Raise UsageError, with the nearest that there is, for a filter of which there is no run."""
+    from ticketsearch.errors import closest
+
+    for place, key in enumerate((*FILTERS, "run")):
+        there = {run.name if key == "run" else [*run.name.split("-"), "", ""][place] for run in runs}
+        for name in filters.get(key, []):
+            if there and name not in there:
+                attempt, otherwise = f"ticketsearch evaluate {key}={{}}", "ticketsearch evaluate --help"
+                raise closest(name, there, f"no run of {key} {name!r}", attempt, otherwise, f"{key}={name}")
 
 
 COMMAND = Command(main, lambda: HELP, valued={"--config-dir": ()}, keys=keys, lists=(*FILTERS, "run"))

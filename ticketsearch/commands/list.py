@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     typed = sort_out(arguments, "list", COMMAND.switches, COMMAND.valued)
     conf = Conf.beside(typed.flags.get("--config-dir"), "list")
     kinds = _kinds()
-    asked = [_kind(word, kinds) for word in typed.words] or list(kinds)
+    asked = list(dict.fromkeys(_kind(word, kinds) for word in typed.words)) or list(kinds)
     found = {kind: [_about(conf, kinds[kind], name) for name in conf.choices(kinds[kind])] for kind in asked}
     if "--json" in typed.flags:
         sys.stdout.write(json.dumps(found[asked[0]] if len(typed.words) == 1 else found, indent=2) + "\n")

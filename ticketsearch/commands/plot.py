@@ -78,13 +78,18 @@ def main(arguments: list[str]) -> int:
 
     from ticketsearch.results import load_results
 
-    for path in figure.draw(load_results(out, leave_out("--strict" in flagged.flags)), folder):
-        sys.stdout.write(f"{path}\n")
+    rows = load_results(out, leave_out("--strict" in flagged.flags))
+    try:
+        drawn = figure.draw(rows, folder)
+    except OSError as error:
+        right = "`to` must be a folder that you may write to"
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}", right) from error
+    sys.stdout.writelines(f"{path}\n" for path in drawn)
     return 0
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
-    """`key=value` as a dictionary; a single word where a figure takes a list becomes a list of one."""
+    """`key=value` as a dictionary; words with commas, or a single one, where a figure takes a list become a list."""
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -94,6 +99,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
             raise ValueError(arguments)
         given = [argument.partition("=")[0] for argument in arguments]
         twice = next((key for key in given if given.count(key) > 1), None)
+        nested = next((key for key in given if "." in key), None)
+        if nested:
+            raise UsageError(
+                f"unknown key {nested}", "a figure's settings are one word each", "ticketsearch plot --help"
+            )
         if twice:
             raise UsageError(f"{twice} is given twice", "each key takes one value", "ticketsearch plot --help")
         places = {key: value for key, _, value in (a.partition("=") for a in arguments) if key in ("out", "to")}
@@ -103,7 +113,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise UsageError(
             f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
         ) from error
-    return {str(key): [value] if key in LISTS and isinstance(value, str) else value for key, value in keys.items()}
+    return {str(k): v.split(",") if k in LISTS and isinstance(v, str) else v for k, v in keys.items()}
 
 
 COMMAND = Command(main, help_text, switches=("--strict",), valued={"--config-dir": ()}, keys=keys, lists=LISTS)

@@ -46,6 +46,8 @@ examples:
   ticketsearch run pruner=lth --cfg job
   ticketsearch run --config-dir my_conf 'extensions=[my_package]' pruner=mine
 """
+MANY = 20
+"""Runs of a sweep that take seconds to check."""
 LONG = 3600
 """Seconds on a CPU that nobody wants to start by mistake."""
 
@@ -81,14 +83,19 @@ def main(arguments: list[str]) -> int:
         raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
     conf = Conf.beside(typed.flags.get("--config-dir"))
     configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
-    return _show(configs) if "--cfg" in typed.flags else _run(configs, "--yes" in typed.flags)
+    if "--cfg" in typed.flags:
+        return _show(configs)
+    return _run(configs, "" if "--yes" in typed.flags else f"ticketsearch run --yes {shlex.join(arguments)}")
 
 
 def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
     from ticketsearch.compose import compose
     from ticketsearch.overrides import expanded
 
-    return [compose(job, conf) for job in (expanded(words, conf) if sweep else [words])]
+    jobs = expanded(words, conf) if sweep else [words]
+    if len(jobs) > MANY:
+        sys.stderr.write(f"checking {len(jobs)} runs\n")
+    return [compose(job, conf) for job in jobs]
 
 
 def _show(configs: "Sequence[Config]") -> int:
@@ -101,7 +108,7 @@ def _show(configs: "Sequence[Config]") -> int:
     return 0
 
 
-def _run(configs: "Sequence[Config]", yes: bool) -> int:
+def _run(configs: "Sequence[Config]", unasked: str) -> int:
     from ticketsearch.estimate import estimate
     from ticketsearch.experiment import Experiment
     from ticketsearch.live import display
@@ -110,19 +117,24 @@ def _run(configs: "Sequence[Config]", yes: bool) -> int:
 
     if len(configs) > 1:
         left = planned(configs)
-        _ask(left, configs, yes)
+        _ask(left, configs, unasked)
         sweep(configs, left)
         return 0
     with display() as shown:
         search = Experiment.open(configs[0], shown)
         left = estimate(search)
-        _ask(left, configs, yes)
+        _ask(left, configs, unasked)
         run(search, shown, left)
     return 0
 
 
-def _ask(left: "Estimate", configs: "Sequence[Config]", yes: bool) -> None:
+def _ask(left: "Estimate", configs: "Sequence[Config]", unasked: str) -> None:
     """Ask whether a long search on a CPU is meant, once.
+
+    Args:
+        left: what is left to train.
+        configs: of the runs.
+        unasked: the command that does not ask; "" where that is what was typed.
 
     Raises:
         UsageError: it is not, or there is nobody to ask.
@@ -131,15 +143,19 @@ def _ask(left: "Estimate", configs: "Sequence[Config]", yes: bool) -> None:
     from ticketsearch.training.device import choose_device
 
     on_cpu = any(choose_device(device).type == "cpu" for device in {config.options.device for config in configs})
-    if yes or left.seconds <= LONG or not on_cpu:
+    if not unasked or left.seconds <= LONG or not on_cpu:
         return
     long = f"this takes about {duration(left.seconds)} on the CPU"
-    words = shlex.join(configs[0].typed) if len(configs) == 1 else "-m ..."
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(long, "there is no terminal to ask whether that is meant", f"ticketsearch run --yes {words}")
+        raise UsageError(long, "there is no terminal to ask whether that is meant", unasked, "--yes")
     sys.stderr.write(f"{long}. Begin? [y/N] ")  # stdout may go to a log
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+        sys.stderr.write("\n")
+    if answer.strip().lower() not in ("y", "yes"):
         raise UsageError("not begun", "nothing was created")
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import matplotlib.style
 import pandas as pd
+from annotated_types import Ge, Le, MinLen
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
@@ -103,8 +104,8 @@ class Figure(ABC):
     pruner: tuple[str, ...] = ()
     prunable: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-    formats: tuple[Format, ...] = ("png", "pdf")
-    dpi: int = 150
+    formats: Annotated[tuple[Format, ...], MinLen(1)] = ("png", "pdf")
+    dpi: Annotated[int, Ge(20), Le(2400)] = 150
 
     @abstractmethod
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ class Curves(base.Figure):
     metrics: tuple[str, ...] = ()
     tolerance: float = 0.01
     band: Band = "std"
-    split: str = "test"
+    split: Literal["test", "val", "train"] = "test"
 
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:
         """Draw `curves-<dataset>-<model>`, with the plotted points as CSV.
