@@ -51,8 +51,12 @@ def users(tmp_path: Path) -> Path:
     for group, name, text in (
         ("pruner", "mine", "# ticketsearch run pruner=mine\n# Mine (Me 2026).\n_target_: mine.Pruner\nsource: dense\n"),
         ("pruner", "bare", "_target_: ticketsearch.pruners.base.Pruner\nscore: {_target_: mine.Score}\n"),
-        ("model", "tall", "# a command\n# Tall.\n# parameters: 4,810\n# prunable: many\n_target_: mine.Tall\n"),
-        ("figure", "bars", "# a command\n# Bars.\n_target_: mine.Bars\n"),
+        (
+            "model",
+            "tall",
+            "# ticketsearch run model=tall\n# Tall.\n# parameters: 4,810\n# prunable: many\n_target_: mine.Tall\n",
+        ),
+        ("figure", "bars", "# ticketsearch plot figure=bars\n# Bars.\n_target_: mine.Bars\n"),
     ):
         path = tmp_path / "conf" / group / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
         if len(at) > 1:
             return error
         if not at:
-            whole.append(pair)
+            whole = [*filter(None, whole), pair]
             continue
         typed, given = _key(whole[at[0]]), whole[at[0]].partition("=")[2]
         whole[at[0]] = f"{key}{typed.removeprefix(wrong)}={_replaced(given, wrong_value, value)}"
@@ -145,9 +145,8 @@ def only_out(arguments: Sequence[str], command: str) -> str:
     given = [argument.removeprefix("out=") for argument in arguments if argument.startswith("out=")]
     for argument in arguments:
         if not argument.startswith("out=") or argument == "out=":
-            raise UsageError(
-                f"cannot read {argument!r}", "the only argument is out=FOLDER", f"ticketsearch {command} out=outputs"
-            )
+            attempt = f"ticketsearch {command} out=outputs"
+            raise UsageError(f"cannot read {argument!r}", "the only argument is out=FOLDER", attempt, argument)
     if len(given) > 1:
         raise UsageError("out is given twice", "each key takes one value", f"ticketsearch {command} out={given[-1]}")
     return given[0] if given else "outputs"
