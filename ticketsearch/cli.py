@@ -18,13 +18,13 @@ ticketsearch - draw lottery tickets, train them, and measure everything the fiel
 usage: ticketsearch COMMAND [key=value ...]
 
 commands:
-  run       draw, train and evaluate a ticket per round; the same command resumes
-  plot      draw the figures from the rows
-  evaluate  add metrics to tickets that are trained
-  results   collect the rows of every run; print or save them
-  status    which rounds are done, in progress, held, broken
-  verify    read every stored byte and compare it with its checksum
-  list      what can be chosen: pruners, models, datasets, metrics, experiments, figures ...
+  run         draw, train and evaluate a ticket per round; the same command resumes
+  plot        draw the figures from the rows
+  evaluate    add metrics to tickets that are trained
+  results     collect the rows of every run; print or save them
+  status      which rounds are done, in progress, held, broken
+  verify      read every stored byte and compare it with its checksum
+  list        what can be chosen: pruners, models, datasets, metrics, experiments, figures ...
   completion  make the Tab key complete commands, names and keys in bash, zsh or fish
 
 examples:
