@@ -1,4 +1,4 @@
-"""Arguments that several commands take: flags, the outputs folder, filters."""
+"""What commands share: flags, the outputs folder, and the command that was typed with its mistake mended."""
 
 import re
 import shlex
@@ -95,7 +95,7 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
     for pair in pairs:
         key, _, value = pair.partition("=")
         wrong, _, wrong_value = (error.wrong if pair is pairs[-1] and error.wrong else key).partition("=")
-        keys = [_key(word) for word in whole]
+        keys = [key_of(word) for word in whole]
         at = [n for n, typed in enumerate(keys) if typed == wrong]
         at = at or [n for n, typed in enumerate(keys) if typed.startswith(f"{wrong}.")]
         if len(at) > 1:
@@ -103,7 +103,7 @@ def mended(error: UsageError, command: str, arguments: Sequence[str]) -> UsageEr
         if not at:
             whole = [*filter(None, whole), pair]
             continue
-        typed, given = _key(whole[at[0]]), whole[at[0]].partition("=")[2]
+        typed, given = key_of(whole[at[0]]), whole[at[0]].partition("=")[2]
         whole[at[0]] = f"{key}{typed.removeprefix(wrong)}={_replaced(given, wrong_value, value)}"
     flags = [flag for flag in flags if flag not in whole]
     return UsageError(error.what, error.right, f"ticketsearch {command} {shlex.join([*flags, *whole])}")
@@ -120,7 +120,8 @@ def _replaced(given: str, wrong: str, right: str) -> str:
     return items if items[:1] == "[" else ",".join(dict.fromkeys(items.split(",")))
 
 
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
+    """The key of `key=value`, without Hydra's `+`."""
     return word.lstrip("+").partition("=")[0]
 
 

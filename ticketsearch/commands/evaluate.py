@@ -91,6 +91,7 @@ def _of_evaluate(error: "CorruptStore | UsageError") -> "CorruptStore | UsageErr
 
 def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Which runs, and the overrides that say how."""
+    from ticketsearch.commands.arguments import key_of
     from ticketsearch.errors import UsageError, closest
     from ticketsearch.overrides import parsed
 
@@ -101,7 +102,7 @@ def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
         key, value = override.key_or_group, override.value()
         if key in (*FILTERS, "run") and override.is_discrete_sweep():
             value = [str(item) for item in override.sweep_iterator()]
-        if key in filters or key in map(_key, typed):
+        if key in filters or key in map(key_of, typed):
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch evaluate --help")
         if key in (*FILTERS, "run"):
             filters[key] = [str(item) for item in value] if isinstance(value, list) else [str(value)]
@@ -114,10 +115,6 @@ def _parse(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     if any(not values for values in filters.values()):
         raise UsageError("nothing is chosen", "a filter names at least one run", "ticketsearch evaluate --help")
     return filters, typed
-
-
-def _key(text: str) -> str:
-    return text.lstrip("+").partition("=")[0]
 
 
 def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
@@ -136,11 +133,8 @@ def _chosen(out: Path, filters: dict[str, list[str]]) -> list[Path]:
         try:
             stored = unsealed(run / "config.yaml")
             named = all(stored[key]["name"] in filters.get(key, [stored[key]["name"]]) for key in FILTERS)
-        except (
-            CorruptStore,
-            KeyError,
-            TypeError,
-        ):  # what it is of is not known; where all are meant, or it by its name, it is told
+        except (CorruptStore, KeyError, TypeError):
+            # What it is of is not known; where all are meant, or it by its name, it is told.
             named = not filters.keys() - {"run"}
         if named and run.name in filters.get("run", [run.name]):
             found.append(run)
