@@ -6,10 +6,10 @@ BIN         := $(VENV)/bin
 OUT         ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types mutants chaos clean
+.PHONY: help install demo test test-slow lint format types mutants mutants-quarter chaos clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## a virtual environment with everything in it (CONSTRAINTS= for the newest torch, with CUDA)
 
@@ -48,6 +48,9 @@ chaos: install  ## kill a search and damage its files at random, for 5 minutes; 
 
 mutants: install  ## break the code line by line; a test must notice each time
 	$(BIN)/python scripts/mutants.py
+
+mutants-quarter: install  ## a quarter of the mutants, another one with each commit
+	$(BIN)/python scripts/mutants.py --quarter $$(git rev-list --count HEAD)
 
 clean:  ## remove caches (never outputs)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -9,9 +9,29 @@ import torch
 from commands import run_here
 from hypothesis import settings
 
+from tests.contract.table import table, told
+
 # The same examples each time, and no deadline on a machine that may be busy.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "contract(column): the property of every pruner that a test is about")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.user_properties += told(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of the contracts; here, since of several processes the one that tells it collects no tests."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines = table(report for report in reports if isinstance(report, pytest.TestReport))
+    if lines:
+        terminalreporter.section("what holds of every pruner")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

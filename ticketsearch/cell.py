@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from ticketsearch.errors import CorruptStore
-from ticketsearch.files import commit_folder, decode_state, decode_ticket, encode_state, write_atomic
+from ticketsearch.files import UNREADABLE, commit_folder, decode_ticket, write_atomic
 from ticketsearch.lock import Lock
 from ticketsearch.results import encode_rows, metric_files, read_rows, row_files, rows_about, with_sha
 from ticketsearch.seal import REMEDY, read_manifest, sealed_json, sha256, unsealed, verified
 from ticketsearch.ticket import Ticket
-from ticketsearch.training.state import TrainState
-
-UNREADABLE = (ValueError, KeyError, TypeError, RuntimeError, IndexError, SafetensorError)
-"""What reading tensors raises where they are not what they should be."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,12 @@ class Cell:
             about: what the manifest says besides.
         """
         commit_folder(self.path, files, {"run": self.run.name, "seed": self.seed, "round": self.round, **about})
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what was in progress; the cell is committed."""
         self.part.unlink(missing_ok=True)
+        self.drawn.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Read every file that the manifest names, and count what the mask keeps.
@@ -204,27 +203,13 @@ class Cell:
 
     @property
     def part(self) -> Path:
-        """The file of the round in progress."""
+        """The file of the training in progress."""
         return self.path.with_suffix(".part")
 
-    def save_part(self, state: TrainState, about: Mapping[str, Any]) -> None:
-        """Replace the round in progress: 32 bytes of SHA-256, then the state."""
-        content = encode_state(state, about)
-        write_atomic(self.part, bytes.fromhex(sha256(content)) + content)
-
-    def read_part(self) -> tuple[TrainState, dict[str, Any]]:
-        """The round in progress and what it belongs to.
-
-        Raises:
-            CorruptStore: it cannot be read or is not what its checksum says.
-        """
-        content = verified(self.part, "")
-        try:
-            if bytes.fromhex(sha256(content[32:])) == content[:32]:
-                return decode_state(content[32:])
-        except UNREADABLE as error:
-            raise CorruptStore(f"{self.part} is no stored state", REMEDY) from error
-        raise CorruptStore(f"{self.part} is not what its checksum says", REMEDY)
+    @property
+    def drawn(self) -> Path:
+        """The file of the ticket that was drawn, while it trains; only where drawing it was work."""
+        return self.path.with_suffix(".drawn")
 
     def lock(self) -> Lock:
         """What a process holds while it works on the cell."""

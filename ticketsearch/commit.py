@@ -69,6 +69,8 @@ def _rows(experiment: Experiment, drawn: Drawn, trained: Trained) -> list[dict[s
         for value in facts(trained, trained.began.masked(trained.began.start), parameters)
     ]
     rows += [row(columns, "training", value, weights="best") for value in _at_best(experiment, trained)]
+    if drawn.cell.round:
+        rows += [row(columns, "cost", value) for value in drawn.cost.values(experiment.macs)]
     return rows + [row(columns, "speed", value) for value in speed(trained)]
 
 

@@ -34,7 +34,7 @@ class Display:
         """Something that a person should know, in one line."""
 
     def begin(self, cell: Cell, label: str, sparsity: float) -> None:
-        """A ticket is drawn and is to be trained: its pruner's label, and the fraction of weights that it prunes."""
+        """A ticket is to be drawn and trained: its pruner's label, and the fraction of weights that it is to prune."""
 
     def epoch(self, cell: Cell, record: Mapping[str, float], epochs: int) -> None:
         """An epoch of a cell is trained."""

@@ -1,7 +1,7 @@
 """Drawing a ticket: look at the source, score, keep exactly as many weights as the schedule says, rewind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -9,13 +9,15 @@ import torch
 
 from ticketsearch import channels
 from ticketsearch.cell import Cell
+from ticketsearch.cost import Cost
+from ticketsearch.drawing import Drawing
 from ticketsearch.errors import RunFailed
 from ticketsearch.experiment import Experiment
 from ticketsearch.points import CellCheckpoint, RewindPoints, kept_steps
 from ticketsearch.pruners.base import Source
 from ticketsearch.pruners.view import Context, Twin, View
-from ticketsearch.ticket import Mask, Ticket
-from ticketsearch.training.state import Assignment, Start
+from ticketsearch.ticket import Mask, Ticket, Weights
+from ticketsearch.training.state import Assignment
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Drawn:
         assignment: what to train.
         about: where the ticket comes from, for the manifest.
         given: whether the pruner gave the start weights itself, so that they cannot be found again elsewhere.
+        cost: what drawing it has computed.
     """
 
     cell: Cell
     assignment: Assignment
     about: Mapping[str, Any]
     given: bool
+    cost: Cost
 
 
 def draw(experiment: Experiment, cell: Cell) -> Drawn:
@@ -46,35 +50,47 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
     twin = _twin(experiment, cell)
     at, origin = _view(experiment, cell, points)
     keep = at.mask.kept if twin else config.schedule.keep(cell.round, at.mask.total)
-    ctx = Context(cell.seed, points.at(0)[0], points.fresh, twin)
+    experiment.display.begin(cell, config.label, 1 - keep / at.mask.total)
+    weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
+    about: dict[str, Any] = {
+        "source": origin,
+        "start": _start_of(experiment, cell, points),
+        "data": experiment.fingerprint,
+    }
+    here = {"run": experiment.run.name, "threads": torch.get_num_threads(), "device": experiment.device.type}
+    drawing = Drawing(experiment, cell, about | here)
+    initial, data, recipe = points.at(0)[0], experiment.data, config.recipe
+    ctx = Context(cell.seed, initial, points.fresh, weights, data, recipe, drawing.train, drawing.cost, twin)
     try:
-        drawn = config.pruner.draw(at, keep, ctx)
+        kept = drawing.kept()
+        drawn = drawing.draw(at, keep, ctx) if kept is None else kept
         dynamics = config.pruner.during(keep, ctx)
-        ticket, start = _rewound(experiment, cell, at, drawn, points)
+        ticket = _ticket(experiment, cell, at, drawn, weights)
     except ValueError as error:
         what = f"{config.names['pruner']} cannot draw round {cell.round} of seed {cell.seed}: {error}"
         raise RunFailed(what, "its scores must be numbers, one for each weight; no ticket was written") from error
     _check(experiment, cell, ticket.mask, Mask.ones(experiment.layers) if twin else at.mask, keep)
-    for name in (name for name, kept in ticket.mask.layer_kept.items() if kept == 0):
-        experiment.display.notice(f"round {cell.round} of seed {cell.seed} prunes all of {name}")
-    if config.pruner.unit == "channel" and channels.narrowest(experiment.model, ticket.mask):
-        told = f"one channel a layer is left: {ticket.mask.kept} weights, where the schedule says {keep}"
-        experiment.display.notice(f"round {cell.round} of seed {cell.seed}: {told}")
+    if kept is None:
+        drawing.keep(ticket if isinstance(drawn, Ticket) else drawn)
+    _tell(experiment, cell, ticket.mask, keep)
     given = isinstance(drawn, Ticket)
-    about = {
-        "kept": ticket.mask.kept,
-        "total": ticket.mask.total,
-        "source": origin,
-        "start": _start_of(experiment, cell, given, points),
-        "data": experiment.fingerprint,
-    }
+    about |= {"start": {"artefact": "start.safetensors"}} if given else {}
     snapshots = kept_steps(experiment) if cell.round == 0 else frozenset()
-    belongs = {"run": experiment.run.name, "source": origin, "threads": torch.get_num_threads()}
-    belongs |= {"device": experiment.device.type, "data": experiment.fingerprint, "start": about["start"]}
-    checkpoint = CellCheckpoint(experiment, cell, belongs)
     order, epochs = config.order_seed(cell.seed), config.pruner.epochs
+    checkpoint = CellCheckpoint(experiment, cell, about | here)
     assignment = Assignment(ticket, cell.seed, order, checkpoint, start, epochs, snapshots, dynamics=dynamics)
-    return Drawn(cell, assignment, about, given)
+    about |= {"kept": ticket.mask.kept, "total": ticket.mask.total}
+    about |= {"scoring": drawing.cost.scoring} if drawing.cost.scoring else {}
+    return Drawn(cell, assignment, about, given, drawing.cost)
+
+
+def _tell(experiment: Experiment, cell: Cell, mask: Mask, keep: int) -> None:
+    """Say what a person should know of a mask."""
+    for name in (name for name, kept in mask.layer_kept.items() if kept == 0):
+        experiment.display.notice(f"round {cell.round} of seed {cell.seed} prunes all of {name}")
+    if experiment.config.pruner.unit == "channel" and channels.narrowest(experiment.model, mask):
+        told = f"one channel a layer is left: {mask.kept} weights, where the schedule says {keep}"
+        experiment.display.notice(f"round {cell.round} of seed {cell.seed}: {told}")
 
 
 def _view(experiment: Experiment, cell: Cell, points: RewindPoints) -> tuple[View, dict[str, Any]]:
@@ -131,32 +147,28 @@ def started(experiment: Experiment, cell: Cell) -> Ticket:
     return Ticket(mask, weights, experiment.config.rest.apply(mask, weights, at.weights))
 
 
-def _rewound(
-    experiment: Experiment, cell: Cell, at: View, drawn: Mask | Ticket, points: RewindPoints
-) -> tuple[Ticket, Start]:
+def _ticket(experiment: Experiment, cell: Cell, at: View, drawn: Mask | Ticket, weights: Weights) -> Ticket:
     """The ticket as its training begins: with weights of its own, with its twin's, or with rewound ones.
 
     Raises:
         ValueError: a new mask cannot have its twin's weights: there are none for what the twin prunes.
     """
     config = experiment.config
-    weights, start = config.rewind.apply(at.weights, points, experiment.per_epoch)
     if isinstance(drawn, Ticket):
         names = experiment.model.state_dict()  # their order, so that the same weights are the same file
         given = {name: drawn.start[name].detach().cpu().contiguous() for name in names}
-        return replace(drawn, start=given), start
+        rest = config.rest.apply(drawn.mask, given, at.weights) if drawn.rest is None else drawn.rest
+        return Ticket(drawn.mask, given, rest)
     if config.pruner.source is Source.TWIN:
         theirs = experiment.twin.run.cell(cell.seed, cell.round)
         if theirs.start() is not None:
             raise ValueError(f"{experiment.twin.config.names['pruner']} gives start weights for its own masks alone")
-        weights = dict(started(experiment.twin, theirs).start)
-    return Ticket(drawn, weights, config.rest.apply(drawn, weights, at.weights)), start
+        weights = started(experiment.twin, theirs).start
+    return Ticket(drawn, weights, config.rest.apply(drawn, weights, at.weights))
 
 
-def _start_of(experiment: Experiment, cell: Cell, given: bool, points: RewindPoints) -> dict[str, Any]:
-    """Where the start weights come from, for the manifest; a new mask for a twin's weights has them from there."""
-    if given:
-        return {"artefact": "start.safetensors"}
+def _start_of(experiment: Experiment, cell: Cell, points: RewindPoints) -> dict[str, Any]:
+    """Where rewound weights come from, for the manifest; a new mask for a twin's weights has them from there."""
     if experiment.config.pruner.source is Source.TWIN:
         theirs = experiment.twin.run.cell(cell.seed, cell.round)
         return {**theirs.manifest["start"], "of": experiment.twin.run.name}

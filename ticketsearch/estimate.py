@@ -45,7 +45,7 @@ def estimate(search: Experiment, timed: dict[str, float] | None = None) -> Estim
     if dense.run.name not in timed:
         timed[dense.run.name] = _seconds_an_epoch(dense)
     epoch = timed[dense.run.name]
-    return Estimate({cell.path: epoch * s.config.recipe.epochs * s.config.pruner.epochs for s, cell in left})
+    return Estimate({cell.path: epoch * s.config.recipe.epochs * s.config.pruner.budget for s, cell in left})
 
 
 def _seconds_an_epoch(dense: Experiment) -> float:

@@ -18,6 +18,7 @@ from ticketsearch.data.base import Data
 from ticketsearch.errors import CorruptStore, DataMissing, UsageError
 from ticketsearch.metrics.ticket import macs_per_weight
 from ticketsearch.pruners.base import Source
+from ticketsearch.rest import Zero
 from ticketsearch.store import Run
 from ticketsearch.ticket import Layer, Mask, prunable_layers
 from ticketsearch.training.device import choose_device, choose_threads
@@ -250,7 +251,11 @@ def _check_possible(config: Config, model: nn.Module, per_epoch: int, total: int
     if config.pruner.unit == "channel" and not getattr(model, "channels", ()):
         what = f"pruner={config.names['pruner']} removes channels, and {config.names['model']} declares none"
         raise UsageError(what, "a model names those that it can lose in `channels`", "ticketsearch run model=resnet20")
-    epochs = config.recipe.epochs * (min(1.0, config.pruner.epochs) if config.rewind.lr == "resume" else 1)
+    if not config.pruner.epochs and config.rest != Zero():
+        what = f"pruner={config.names['pruner']} trains nothing, and finds its tickets with pruned weights at zero"
+        raise UsageError(what, "rest=zero, or pruner.epochs=1", "ticketsearch run rest=zero")
+    shorter = config.rewind.lr == "resume" and config.pruner.epochs
+    epochs = config.recipe.epochs * (min(1.0, config.pruner.epochs) if shorter else 1)
     if config.rewind.step(per_epoch) >= round(epochs * per_epoch):
         what = f"rewind.at={config.rewind.at} is not before the end of the training"
         right = f"it takes {epochs:g} epochs of {per_epoch} updates"

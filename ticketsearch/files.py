@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ticketsearch.seal import FORMAT, sealed_json, sha256
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Progress, TrainState
+
+UNREADABLE = (ValueError, KeyError, TypeError, RuntimeError, IndexError, SafetensorError)
+"""What reading tensors raises where they are not what they should be."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -87,7 +87,7 @@ class LiveDisplay(PlainDisplay):
             found = figures(rows)
             known = _named(cell, rows[0]["label"]) | {"sparsity": f"{rows[0]['sparsity']:.2%}"}
             measured = {"accuracy": found.get("accuracy", ""), "NLL": found.get("nll", ""), "ECE": found.get("ece", "")}
-            line.cells = known | line.cells | measured
+            line.cells = line.cells | known | measured
 
     def close(self, line: str) -> None:
         self.stop()

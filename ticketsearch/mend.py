@@ -25,7 +25,7 @@ def mend(experiment: Experiment, cell: Cell) -> None:
                 _aside_if_wrong(experiment, point.path, point.read)
     if not cell.committed:
         return
-    cell.part.unlink(missing_ok=True)  # of a writer that was killed between the commit and this
+    cell.tidy()  # of a writer that was killed between the commit and this
     mend_metrics(experiment, cell)
     _aside_if_wrong(experiment, cell.path, cell.check)
     if cell.committed:

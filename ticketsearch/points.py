@@ -10,6 +10,7 @@ from torch import Tensor
 from ticketsearch.cell import Cell
 from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
+from ticketsearch.part import read_part, save_part
 from ticketsearch.store import RewindPoint
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Assignment, Checkpoint, Progress, TrainState
@@ -100,7 +101,7 @@ class CellCheckpoint(KeepPoints):
         if not self._cell.part.is_file():
             return None
         try:
-            state, belongs = self._cell.read_part()
+            state, belongs = read_part(self._cell.part)
         except CorruptStore as error:
             self._display.notice(f"{error.what}: the round is trained from its start")
             return None
@@ -109,7 +110,7 @@ class CellCheckpoint(KeepPoints):
     def save(self, state: Callable[[], TrainState]) -> None:
         started = time.monotonic()
         if started - self._saved >= 20 * self._cost:
-            self._cell.save_part(state(), self._about)
+            save_part(self._cell.part, state(), self._about)
             self._saved = time.monotonic()
             self._cost = self._saved - started
 

@@ -49,4 +49,4 @@ class FreezeOrZero(Rest):
 
     def apply(self, mask: Mask, start: Weights, source: Weights) -> Weights | None:
         nearer = {name: source[name].abs() < start[name].abs() for name in mask}
-        return {name: torch.where(gone, 0.0, start[name]) for name, gone in nearer.items()}
+        return {name: torch.where(gone, 0.0, start[name]) + 0.0 for name, gone in nearer.items()}  # never -0.0

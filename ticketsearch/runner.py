@@ -89,8 +89,6 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     for cell in wave:
         mend(stage, cell)
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
-    for ticket in drawn:
-        stage.display.begin(ticket.cell, stage.config.label, ticket.assignment.ticket.mask.sparsity)
     for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
         commit(stage, ticket, trained)
         take_back(stage, ticket.cell)

@@ -68,7 +68,7 @@ def _asked(run: Path) -> dict[int, set[int]]:
 
 def _seed(run: Path, seed: int, asked: set[int]) -> SeedStatus:
     folder, marks, notes = run / f"seed-{seed}", "", []
-    there = {round_ for suffix in ("", ".part") for round_, _ in rounds(folder, suffix)}
+    there = {round_ for suffix in ("", ".part", ".drawn") for round_, _ in rounds(folder, suffix)}
     for round_ in sorted(asked | there):
         mark, note = _round(folder / f"round-{round_:02d}")
         marks += mark
@@ -89,14 +89,15 @@ def _round(cell: Path) -> tuple[str, str]:
         if missing:
             return BROKEN, f"{', '.join(missing)} missing"
         return DONE, f"trained, {who}" if who else ""
-    epoch = _epoch(cell.with_suffix(".part"))
+    drawn = cell.with_suffix(".drawn").is_file()
+    far = " and ".join(filter(None, ["the ticket drawn" * drawn, _epoch(cell.with_suffix(".part"), drawn)]))
     if who:
-        return HELD, f"{who}, {epoch} stored" if epoch else who
-    return (STARTED, f"interrupted, {epoch} stored") if epoch else (OPEN, "")
+        return HELD, f"{who}, {far} stored" if far else who
+    return (STARTED, f"interrupted, {far} stored") if far else (OPEN, "")
 
 
-def _epoch(part: Path) -> str:
-    """How far a round in progress has come: `epoch 5`; "" without one.
+def _epoch(part: Path, drawn: bool) -> str:
+    """How far a round in progress has come: `epoch 5`; "" without one, and of a search that is over.
 
     Behind 32 bytes of checksum it is safetensors; of that, only the header and the tensor `json` are read.
     """
@@ -106,8 +107,9 @@ def _epoch(part: Path) -> str:
             length = int.from_bytes(file.read(8), "little")
             begin, end = json.loads(file.read(length))["json"]["data_offsets"]
             file.seek(40 + length + begin)
-            history = json.loads(file.read(end - begin))["progress"]["history"]
-        return f"epoch {int(history[-1]['epoch'])}"
+            said = json.loads(file.read(end - begin))
+        epoch, search = f"epoch {int(said['progress']['history'][-1]['epoch'])}", "training" in said["about"]
+        return epoch if not search else "" if drawn else f"{epoch} of a search"
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError):

@@ -21,10 +21,10 @@ import yaml
 from torch import Tensor
 
 from ticketsearch.aside import set_aside
-from ticketsearch.cell import UNREADABLE, Cell
+from ticketsearch.cell import Cell
 from ticketsearch.config import Config
 from ticketsearch.errors import CorruptStore, UsageError
-from ticketsearch.files import commit_folder, decode_state, encode_state, write_atomic
+from ticketsearch.files import UNREADABLE, commit_folder, decode_state, encode_state, write_atomic
 from ticketsearch.layout import rounds, seeds
 from ticketsearch.lock import clear_litter, locked
 from ticketsearch.seal import (

@@ -151,6 +151,11 @@ class Mask(Mapping[str, Tensor]):
         """All layers in one bool vector, in the order of the layers."""
         return torch.cat([alive.flatten() for alive in self.values()])
 
+    def like(self, flat: Tensor) -> "Mask":
+        """The mask of the same layers whose `flat` this is; nothing is held."""
+        parts = flat.split([alive.numel() for alive in self.values()])
+        return Mask({name: part.view_as(alive) for (name, alive), part in zip(self.items(), parts, strict=True)})
+
     def pack(self) -> Tensor:
         """One bit a weight, in the order of the layers, then of what is held: uint8, on the CPU."""
         everything = torch.cat([self.flat(), *(zero.flatten() for zero in self._held.values())])
@@ -221,9 +226,7 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
         if keep.keys() != mask.keys():
             raise ValueError(f"numbers to keep for {sorted(keep)}, but the layers are {sorted(mask)}")
         return Mask({name: _top([scores[name]], [alive], keep[name]).view_as(alive) for name, alive in mask.items()})
-    chosen = _top([scores[name] for name in mask], list(mask.values()), keep)
-    parts = chosen.split([alive.numel() for alive in mask.values()])
-    return Mask({name: part.view_as(mask[name]) for name, part in zip(mask, parts, strict=True)})
+    return mask.like(_top([scores[name] for name in mask], list(mask.values()), keep))
 
 
 def _top(scores: list[Tensor], alive: list[Tensor], keep: int) -> Tensor:

@@ -12,11 +12,12 @@ from ticketsearch.cell import Cell
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.layout import rounds, seeds
 from ticketsearch.origin import check_origin
+from ticketsearch.part import read_part
 from ticketsearch.results import check_about, derived_files, intact, metric_files, read_rows
 from ticketsearch.seal import digest, unsealed
 from ticketsearch.store import Run
 
-PASSING = (".part", ".lock")
+PASSING = (".part", ".drawn", ".lock")
 """Files that come and go beside a search that runs."""
 
 
@@ -107,10 +108,10 @@ def _check_notes(run: Run) -> None:
 
 def _check_parts(run: Run) -> None:
     """What is stored of rounds in progress is whole."""
-    for number, seed in seeds(run.path):
-        for round_, part in rounds(seed, ".part"):
+    for _, seed in seeds(run.path):
+        for part in [path for suffix in (".part", ".drawn") for _, path in rounds(seed, suffix)]:
             try:
-                Cell(run.path, number, round_).read_part()
+                read_part(part)
             except CorruptStore:
                 if part.exists():  # a search that goes on meanwhile may have committed it
                     raise

@@ -24,6 +24,7 @@ from commands import folder, small, typed
 from rich.console import Console
 
 import ticketsearch
+from ticketsearch.cell import Cell
 from ticketsearch.cli import main
 from ticketsearch.estimate import Estimate
 from ticketsearch.live import COLUMNS, LiveDisplay
@@ -276,6 +277,51 @@ def test_tickets_of_another_process_count(monkeypatch: pytest.MonkeyPatch) -> No
     assert "1 of 2 trained, about 1 s left" in console.file.getvalue()
     live.close("done")
     assert "round" not in console.file.getvalue()  # no line, no table
+
+
+class Pictures(LiveDisplay):
+    """What stands in the table after each epoch of a pruned ticket, and when everything is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[dict[str, str]]] = []
+
+    def look(self) -> None:
+        picture = Console(file=io.StringIO(), width=120)
+        picture.print(self._render())
+        header, *lines = (re.split(r"\s{2,}", line.strip()) for line in picture.file.getvalue().splitlines())
+        self.seen.append([dict(zip(header, line, strict=False)) for line in lines])
+
+    def epoch(self, cell: Cell, record: Any, epochs: int) -> None:
+        super().epoch(cell, record, epochs)
+        if cell.round:
+            self.look()
+
+    def close(self, line: str) -> None:
+        self.look()
+        super().close(line)
+
+
+@pytest.mark.parametrize("pruner", ["supermask", "early_bird"])
+def test_a_search_before_or_within_the_training_shows_its_epochs(
+    pruner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a ticket that is not trained; of one whose channels come later the sparsity that is aimed at: 2,786 of
+    4,644 weights are kept.
+    """
+    on_width(120, monkeypatch)
+    live, out = Pictures(), tmp_path / "out"
+    ticketsearch.run(
+        small(f"pruner={pruner}", "recipe.epochs=4", "schedule.rounds=1", "schedule.rate=0.4", out=out), live
+    )
+    *epochs, ending = live.seen
+    searched = {"supermask": [f"{n}/12" for n in range(1, 13)], "early_bird": ["1/4", "2/4", "3/4"]}[pruner]
+    trained = {"supermask": [], "early_bird": ["1/4", "2/4", "3/4", "4/4"]}[pruner]
+    assert [table[1]["epoch"] for table in epochs] == [*searched, *trained]
+    assert {(table[1]["ticket"], table[1]["sparsity"]) for table in epochs} == {(pruner, "40.01%")}
+    same_numbers(ending[:2], list(stored(out, pruner).values()))
+    drawn = float(ending[1]["sparsity"].removesuffix("%"))
+    assert drawn == 40.01 if pruner == "supermask" else 25 < drawn < 40  # a channel has at most 288 + 288 weights
 
 
 # Wherever else the output goes.

@@ -83,7 +83,14 @@ def test_every_family_is_measured_unless_said_otherwise_and_only_once(out: Path,
     assert len(re.findall("cells? (?:was|were) complete already", printed)) == 3  # one for each run
     assert run_here(out, "pruner=lth")[1].epochs == []
     assert files(out) == before
-    assert set(ticketsearch.load_results(out).family) == {"accuracy", "calibration", "ticket", "training", "speed"}
+    assert set(ticketsearch.load_results(out).family) == {
+        "accuracy",
+        "calibration",
+        "ticket",
+        "training",
+        "cost",
+        "speed",
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ MISTAKES = [
     ("run ++prunr=lth", "unknown key prunr", "did you mean 'pruner'?"),
     ("run schedule.round=3", "unknown key schedule.round", "schedule.rounds=3"),
     ("run recipe.warm_up=3", "unknown key recipe.warm_up", "did you mean 'warmup'?"),
+    ("run pruner=supermask rest=freeze_or_zero", "pruner=supermask trains nothing", "rest=zero"),
     ("run replicate=3", "unknown key replicate", "did you mean 'replicates'?"),
     ("run foo.bar=3", "unknown key foo", "choices:"),
     ("run dataset.classes=10", "unknown key dataset.classes", "choices:"),
@@ -25,7 +26,7 @@ MISTAKES = [
     ("run ~nope", "nope", ""),
     # names
     ("run pruner=lht", "no pruner named 'lht'", "pruner=lth"),
-    ("run pruner=", "no pruner named", "choices: channel_l1 control"),
+    ("run pruner=", "no pruner named", "choices: anneal channel_l1"),
     ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
     ("run model=../../model/resnet20", "no model named", "resnet20"),
     ("run schedule=geometrical", "no schedule named", "did you mean 'geometric'?"),
@@ -139,7 +140,7 @@ LESS_OBVIOUS = [
     # what Hydra, yaml or Python would let through
     ("run pruner=lth,random", "pruner=lth,random", ""),
     ("run metrics=accuracy,calibration", "metrics=accuracy,calibration", "[accuracy,calibration]"),
-    ("run pruner=[lth]", "pruner", "choices: channel_l1 control"),
+    ("run pruner=[lth]", "pruner", "choices: anneal channel_l1"),
     ("run schedule=[geometric,explicit]", "schedule", "choices: explicit"),
     ("run metrics=[all,accuracy]", "metrics", ""),
     ("run recipe.lr=inf", "recipe.lr=inf", ""),

@@ -87,7 +87,7 @@ def test_metrics_asked_later_are_added_without_training(finished: Path, tmp_path
     out = tmp_path / "out"
     run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "metrics=[accuracy]")
     before = identities(out)
-    assert set(rows(out).family) == {"accuracy", "training"}
+    assert set(rows(out).family) == {"accuracy", "cost", "training"}
     assert run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "metrics=all")[1].epochs == []
     assert identities(out) == before
     pd.testing.assert_frame_equal(rows(out), rows(finished))
@@ -96,7 +96,7 @@ def test_metrics_asked_later_are_added_without_training(finished: Path, tmp_path
 def test_a_run_without_metrics_can_be_measured_later(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "metrics=[]")
-    assert set(rows(out).family) == {"training"}
+    assert set(rows(out).family) == {"cost", "training"}
     run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}")
     pd.testing.assert_frame_equal(rows(out), rows(finished))
 

@@ -15,6 +15,7 @@ from ticketsearch.cell import Cell
 from ticketsearch.cli import main
 from ticketsearch.console import Display
 from ticketsearch.lock import Lock, holder
+from ticketsearch.part import read_part
 
 LONGER = ("pruner=lth", "dataset.subset=600", "recipe.epochs=4")
 
@@ -85,7 +86,7 @@ def test_a_round_in_progress_names_its_process_and_then_that_it_was_interrupted(
 
     wait_for(stopped)
     run = folder(out, "lth")
-    epoch = Cell(run, 0, 1).read_part()[0].progress.step // 5
+    epoch = read_part(Cell(run, 0, 1).part)[0].progress.step // 5
     who = holder(run / "seed-0/round-01.lock")
     assert epoch >= 1
     held = f"round 1: held by process {child.process.pid} on {platform.node()} since "

@@ -1,214 +1,232 @@
-"""What every pruner in `conf/pruner` must do, on a view written down here."""
+"""What every pruner in `conf/pruner` does in a search of five rounds, from 20 to 99.9 %: what is stored of it, and that
+an interruption changes nothing.
+"""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from commands import folder, manifests, rows, run_here, wrong
+from filelock import FileLock
+from safetensors.torch import load
 
-from tests.tiny import DATASET, network, same, weights_of
-from ticketsearch.compose import compose
-from ticketsearch.conf import OWN
-from ticketsearch.errors import UsageError
+import ticketsearch
+from tests.contract.draws import drawn
+from tests.contract.table import PRUNERS, every_pruner
+from tests.three import SPARSITIES, Told, network, pruner, run
+from tests.tiny import same, weights_of
+from ticketsearch import channels
+from ticketsearch.cell import Cell
 from ticketsearch.files import decode_ticket, encode_ticket
 from ticketsearch.pruners.base import Pruner, Source
-from ticketsearch.pruners.view import Context, Twin, View
-from ticketsearch.schedule import Geometric
-from ticketsearch.ticket import Mask, Ticket, keep_top, prunable_layers
+from ticketsearch.pruners.scopes import Global
+from ticketsearch.store import Run
+from ticketsearch.ticket import Mask, Ticket
 
-PRUNERS = OWN.choices("pruner")
-SCHEDULE = Geometric(rounds=4, rate=0.4)
-WITHIN = (Source.PREVIOUS, Source.TWIN)
-"""Those that look at a trained ticket."""
-every_pruner = pytest.mark.parametrize("name", PRUNERS)
+TOTAL = 4752
 
 
 @dataclass(frozen=True)
-class Recording(Context):
-    """A context that notes what randomness was asked for."""
+class Search:
+    """A search that ran to its end, and the epochs that were told of its first round."""
 
-    asked: list[str] = field(default_factory=list)
+    out: Path
+    name: str
+    epochs: list[int]
 
-    def rng(self, purpose: str) -> torch.Generator:
-        self.asked.append(purpose)
-        return super().rng(purpose)
+    @property
+    def run(self) -> Path:
+        return folder(self.out, self.name)
 
+    def cells(self, name: str | None = None) -> dict[int, Cell]:
+        """By round; of another run that it made, if that is named."""
+        return {cell.round: cell for cell in Run(folder(self.out, name or self.name)).cells()}
 
-def pruner(name: str) -> Pruner:
-    return compose([f"pruner={name}"]).pruner
+    def masks(self, name: str | None = None) -> dict[int, Mask]:
+        return {n: cell.ticket().mask for n, cell in self.cells(name).items()}
 
-
-def context(seed: int = 0, at: View | None = None) -> Recording:
-    """What a draw may use; the twin, for those that have one, is magnitude pruning that has drawn what `at` shows."""
-    seen = at or view(Source.TWIN)
-    lth = pruner("lth")
-    twin = Twin(lth.score, lth.scope, lambda: Ticket(seen.mask, weights_of(network(seed))), lambda: view(Source.DENSE))
-    return Recording(seed, weights_of(network(0)), lambda purpose: weights_of(network(seed + 7)), twin)
-
-
-def view(source: Source, mask: Mask | None = None, seed: int = 0) -> View:
-    """A network within a mask: everything at first, for PREVIOUS and TWIN a random 70 %, of small and large alike."""
-    model = network(seed)
-    layers = prunable_layers(model)
-    if mask is None:
-        rng, mask = torch.Generator().manual_seed(1), Mask.ones(layers)
-        if source in WITHIN:
-            scores = {name: torch.rand(layer.shape, generator=rng) for name, layer in layers.items()}
-            mask = keep_top(scores, mask, round(0.7 * mask.total))
-    model.load_state_dict(Ticket(mask, {}).masked(model.state_dict()))
-    return View(model.eval(), weights_of(model), mask, None, layers)
+    def files(self) -> Iterator[tuple[bytes, Ticket]]:
+        """Every stored ticket, and the starts that pruners gave themselves."""
+        for path in sorted(self.run.glob("seed-0/round-*/*.safetensors")):
+            yield path.read_bytes(), decode_ticket(path.read_bytes())
 
 
-def mask_of(drawn: Mask | Ticket) -> Mask:
-    return drawn.mask if isinstance(drawn, Ticket) else drawn
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Search]:
+    """The search of a pruner; each is made once, by whichever of the processes that share the tests needs it first."""
+    here = tmp_path_factory.getbasetemp()
+    shared = here if worker_id == "master" else here.parent
+
+    def search(name: str) -> Search:
+        out, done = shared / f"searched-{name}", shared / f"searched-{name}.json"
+        with FileLock(done.with_suffix(".lock")):
+            if not done.exists():
+                told = Told(name, first_round(name))
+                run(out, f"pruner={name}", display=told)
+                done.write_text(json.dumps(told.here))
+        return Search(out, name, json.loads(done.read_text()))
+
+    return search
 
 
-def draw(chosen: Pruner, at: View, keep: int, ctx: Context) -> Mask:
-    return mask_of(chosen.draw(at, keep, ctx))
+def first_round(name: str) -> int:
+    return pruner(name).rounds(len(SPARSITIES))[0]
 
 
-def count(chosen: Pruner, n: int, at: View) -> int:
-    """How many weights round n keeps, within what is alive in a view: as many as the twin, for those that have one."""
-    return at.mask.kept if chosen.source is Source.TWIN else min(SCHEDULE.keep(n, at.mask.total), at.mask.kept)
+# Counts.
 
 
-def last_round(chosen: Pruner) -> tuple[View, int]:
-    """A view and the count of the last round that it draws, within what is alive in that view."""
-    at = view(chosen.source)
-    return at, count(chosen, chosen.rounds(SCHEDULE.last)[-1], at)
+def near(mask: Mask, keep: int) -> bool:
+    """Whether a mask of whole channels is within one channel of a count, or has one channel a layer and more than it is
+    to keep.
+    """
+    model, sizes = network(), [0]
+    for layer, stays in channels.alive(model, mask).items():
+        for channel in stays.nonzero().flatten() if int(stays.sum()) > 1 else []:
+            without = {layer: stays & (torch.arange(len(stays)) != channel)}
+            sizes.append(mask.kept - channels.without(model, mask, without).kept)
+    return abs(mask.kept - keep) < max(sizes) or (channels.narrowest(model, mask) and mask.kept >= keep)
 
 
-@every_pruner
-def test_it_composes_with_its_class_and_what_it_draws(name: str) -> None:
-    chosen = pruner(name)
-    assert isinstance(chosen, Pruner)
-    rounds = chosen.rounds(SCHEDULE.last)
-    assert len(rounds) >= 1
-    assert rounds[-1] <= SCHEDULE.last
+def right(chosen: Pruner, mask: Mask, keep: int, twin: Mask | None) -> bool:
+    """Whether a mask keeps as many weights as it should."""
+    if twin is not None:
+        return mask.kept == twin.kept
+    if chosen.unit == "channel":
+        return near(mask, keep)
+    return mask.kept == keep if chosen.exact else 0 < mask.kept < mask.total
 
 
-def test_an_unknown_pruner_is_refused() -> None:
-    with pytest.raises(UsageError, match="lht"):
-        compose(["pruner=lht"])
+@every_pruner("counts")
+def test_it_keeps_what_the_schedule_says_to_the_end_of_the_training(
+    name: str, searched: Callable[[str], Search]
+) -> None:
+    chosen, search = pruner(name), searched(name)
+    twin = search.masks(chosen.of) if chosen.source is Source.TWIN else {}
+    assert list(search.masks()) == list(chosen.rounds(len(SPARSITIES)))
+    for n, mask in search.masks().items():
+        keep = round(TOTAL * (1 - Fraction(str(SPARSITIES[n - 1])))) if n else TOTAL
+        assert mask.total == TOTAL
+        assert right(chosen, mask, keep, twin.get(n)), f"round {n} keeps {mask.kept}, not {keep}"
+        assert search.cells()[n].manifest["kept"] == mask.kept
 
 
-@every_pruner
-def test_it_keeps_exactly_what_it_is_told_within_what_is_alive(name: str) -> None:
-    chosen = pruner(name)
-    for n in chosen.rounds(SCHEDULE.last):
-        at = view(chosen.source)
-        keep = count(chosen, n, at)
-        mask = draw(chosen, at, keep, context())
-        assert {layer: tuple(alive.shape) for layer, alive in mask.items()} == {
-            layer: facts.shape for layer, facts in at.layers.items()
-        }
-        assert mask.issubset(at.mask) or chosen.source is Source.TWIN
-        if chosen.exact:
-            assert mask.kept == keep
+def is_nested(chosen: Pruner) -> bool:
+    """Whether its rounds must be nested: it looks at the round before, or cuts one ranking of all weights at different
+    places and leaves the mask alone afterwards. Shares of layers are rounded, and need not shrink in every layer.
+    """
+    ranks = (type(chosen).draw, type(chosen).during) == (Pruner.draw, Pruner.during) and chosen.scope == Global()
+    return chosen.source is Source.PREVIOUS or (ranks and chosen.source is not Source.TWIN)
 
 
-@every_pruner
-def test_drawing_leaves_the_view_as_it_was(name: str) -> None:
-    chosen = pruner(name)
-    at, keep = last_round(chosen)
-    at.model.blocks[0].train()  # modes may differ between parts of a network
-    weights, alive, modes, state = weights_of(at.model), Mask(at.mask), _modes(at.model), torch.get_rng_state()
-    given = {layer: tensor.clone() for layer, tensor in at.weights.items()}
-    chosen.draw(at, keep, context())
-    assert same(weights_of(at.model), weights)
-    assert same(at.weights, given)
-    assert at.mask == alive
-    assert _modes(at.model) == modes
-    assert all(p.grad is None and p.requires_grad for p in at.model.parameters())
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def _modes(model: nn.Module) -> list[bool]:
-    return [module.training for module in model.modules()]
-
-
-@every_pruner
-def test_the_same_seed_draws_the_same_mask(name: str) -> None:
-    chosen = pruner(name)
-    at, keep = last_round(chosen)
-    masks = []
-    for state in (1, 2):
-        torch.manual_seed(state)
-        masks.append(draw(chosen, at, keep, context()))
-    assert masks[0] == masks[1]
-
-
-@every_pruner
-def test_another_seed_draws_another_mask_exactly_if_randomness_is_used(name: str) -> None:
-    chosen = pruner(name)
-    at, keep = last_round(chosen)
-    first, second = context(0), context(1)
-    same_mask = draw(chosen, at, keep, first) == draw(chosen, at, keep, second)
-    assert first.asked == second.asked
-    assert same_mask == (not first.asked)
-
-
-@every_pruner
-def test_the_ticket_survives_its_file(name: str) -> None:
-    chosen = pruner(name)
-    at, keep = last_round(chosen)
-    ticket = Ticket(draw(chosen, at, keep, context()), at.weights)
-    weights = ticket.masked(at.weights)
-    stored = decode_ticket(encode_ticket(weights, ticket.mask, None))
-    assert stored.mask == ticket.mask
-    assert same(stored.start, weights)
-    assert stored.rest is None
-
-
-def looking_further(chosen: Pruner) -> Iterator[tuple[View, int]]:
-    """The views of successive rounds: fixed for INIT and DENSE; for the others the last mask with moved weights."""
-    mask = Mask.ones(prunable_layers(network()))
-    for n in chosen.rounds(SCHEDULE.last):
-        if chosen.source is Source.TWIN:
-            mask = keep_top(weights_of(network(0)), mask, SCHEDULE.keep(n, mask.total))
-        at = view(chosen.source, mask, seed=n if chosen.source in WITHIN else 0)
-        keep = SCHEDULE.keep(n, at.mask.total)
-        yield at, keep
-        if chosen.source is Source.PREVIOUS:
-            mask = draw(chosen, at, keep, context())
-
-
-@every_pruner
-def test_masks_are_nested_over_the_rounds(name: str) -> None:
-    chosen = pruner(name)
-    masks = [draw(chosen, at, keep, context(at=at)) for at, keep in looking_further(chosen)]
-    for earlier, later in pairwise(masks):
+@every_pruner("nested", [name for name in PRUNERS if is_nested(pruner(name))])
+def test_masks_are_nested_over_the_rounds(name: str, searched: Callable[[str], Search]) -> None:
+    masks = searched(name).masks()
+    assert len(masks) == len(SPARSITIES)
+    for earlier, later in pairwise(masks.values()):
         assert later.issubset(earlier)
-        assert later != earlier or later.kept == later.total  # all of it: the ticket is drawn while it trains
+        assert later.kept < earlier.kept
 
 
-def numbered_view() -> View:
-    """A view whose weights are 1, 2, 3, ... with alternating signs, layer after layer."""
-    at = view(Source.INIT)
-    weights, first = dict(at.weights), 1
-    for layer, facts in at.layers.items():
-        numbers = torch.arange(first, first + facts.weights, dtype=torch.float32)
-        weights[layer] = (numbers * (-1) ** numbers).view(facts.shape)
-        first += facts.weights
-    return replace(at, weights=weights)
+# What is stored.
 
 
-@pytest.mark.parametrize("name", ["lth", "omp"])
-def test_magnitude_pruning_keeps_the_largest_of_both_signs(name: str) -> None:
-    at = numbered_view()
-    mask = pruner(name).draw(at, 100, context())
-    kept: Tensor = torch.cat([at.weights[layer][alive] for layer, alive in mask.items()])
-    assert sorted(kept.abs().tolist()) == list(range(at.mask.total - 99, at.mask.total + 1))
-    assert int((kept < 0).sum()) == 50
+def negative_zeros(ticket: Ticket) -> int:
+    """How many of the numbers that pruned weights hold are -0.0."""
+    found = [ticket.start[layer][~alive] for layer, alive in ticket.mask.items()]
+    return sum(int(((held == 0) & held.signbit()).sum()) for held in found)
 
 
-def test_random_pruning_has_the_same_density_in_every_layer() -> None:
-    model = compose(["model=resnet20"]).model.initial(DATASET, 0)
-    layers = prunable_layers(model)
-    at = View(model, weights_of(model), Mask.ones(layers), None, layers)
-    mask = pruner("random").draw(at, round(0.3 * at.mask.total), context())
-    for layer, facts in layers.items():
-        error = (0.3 * 0.7 / facts.weights) ** 0.5
-        assert abs(mask.layer_kept[layer] / facts.weights - 0.3) < 4 * error
+@every_pruner("zeros")
+def test_what_is_stored_is_finite_and_plus_zero_where_it_is_pruned(
+    name: str, searched: Callable[[str], Search]
+) -> None:
+    for content, ticket in searched(name).files():
+        for key, tensor in load(content).items():
+            assert not tensor.is_floating_point() or bool(tensor.isfinite().all()), key
+        assert negative_zeros(ticket) == 0
+    for cell in searched(name).cells().values():
+        ticket = cell.ticket()
+        held = torch.cat([ticket.start[other][dead] for other, dead in ticket.mask.held.items()] or [torch.zeros(0)])
+        assert not bool(held.view(torch.int32).any())
+        assert bool(ticket.mask.held) == (pruner(name).unit == "channel" and ticket.mask.kept < TOTAL)
+
+
+@every_pruner("file")
+def test_stored_tickets_are_read_bit_for_bit(name: str, searched: Callable[[str], Search]) -> None:
+    search = searched(name)
+    for content, ticket in search.files():
+        assert encode_ticket(ticket.start, ticket.mask, ticket.rest) == content
+    for n, cell in search.cells().items():
+        model, ticket = ticketsearch.load(search.run, 0, n, extensions=["tests"])
+        assert same(weights_of(model), cell.ticket().start)
+        assert ticket.mask == cell.ticket().mask
+
+
+@every_pruner("cost")
+def test_rows_say_what_each_draw_computed(name: str, searched: Callable[[str], Search]) -> None:
+    search = searched(name)
+    found = rows(search.out).query(f"pruner == {name!r} and metric == 'draw_images' and variant == ''")
+    assert found["round"].tolist() == [n for n in search.cells() if n]
+    assert set(found.family) <= {"cost"}
+    assert set(found.value > 0) <= {drawn(name).passes.forwards > 0}
+
+
+# An interruption.
+
+
+def stored(out: Path) -> dict[str, bytes]:
+    """The bytes of every ticket and start up to round 2."""
+    paths = sorted(out.glob("*/seed-*/round-0[012]/*.safetensors"))
+    return {str(path.relative_to(out)): path.read_bytes() for path in paths}
+
+
+def told(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Manifests and rows up to round 2, without what depends on the machine."""
+    about = {cell: text for cell, text in manifests(out).items() if cell[-1] in "012"}
+    return about, rows(out).query("round <= 2").reset_index(drop=True)
+
+
+@every_pruner("resume")
+def test_a_search_that_is_interrupted_twice_is_the_same_bit_for_bit(
+    name: str, searched: Callable[[str], Search], tmp_path: Path
+) -> None:
+    """In the work for its first round: after an epoch of it, whichever training or search that is of, and before the
+    end.
+    """
+    whole, n, out = searched(name), first_round(name), tmp_path / "out"
+    epochs, words = whole.epochs, (f"pruner={name}", "schedule.rounds=2")
+    for moment in (min(2, len(epochs)), max(0, len(epochs) - 1)):
+        display = Told(name, n, moment)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, *words, display=display)
+        assert Run(folder(out, name)).cells() == []
+    last = Told(name, n)
+    run(out, *words, display=last)
+    if epochs[:2] == [1, 2]:  # the first epoch was kept
+        assert display.here == epochs[1:]
+    assert last.here == epochs[len(epochs) - len(last.here) :]
+    assert stored(out) == stored(whole.out)
+    mine, theirs = told(out), told(whole.out)
+    assert mine[0] == theirs[0]
+    pd.testing.assert_frame_equal(mine[1], theirs[1], check_exact=True)
+
+
+# The network that it was made for.
+
+
+@every_pruner("resnet")
+def test_a_resnet20_is_pruned_and_trained(name: str, tmp_path: Path) -> None:
+    words = ("model.depth=20", "recipe.epochs=1", "schedule.rounds=1", "metrics=[accuracy]")
+    path, _ = run_here(tmp_path / "out", f"pruner={name}", *words)
+    assert wrong(tmp_path / "out") == []
+    found = rows(tmp_path / "out").query(f"run == {path.name!r} and metric == 'accuracy' and split == 'test'")
+    assert set(found.status) == {"ok"}
+    assert set(found["round"]) == {0, *pruner(name).rounds(1)}

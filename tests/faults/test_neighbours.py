@@ -15,6 +15,7 @@ from ticketsearch.cell import Cell
 from ticketsearch.cli import main
 from ticketsearch.console import Display
 from ticketsearch.lock import STALE, Holder, locked
+from ticketsearch.part import read_part
 from ticketsearch.seal import digest, unsealed, verified
 from ticketsearch.store import RewindPoint
 from ticketsearch.training.state import Progress, TrainState
@@ -70,7 +71,7 @@ def test_a_round_in_progress_says_where_it_started_from(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         ticketsearch.run(longer, Stopped())
     cell = Cell(folder(tmp_path / "out", "dense"), 0, 0)
-    belongs = cell.read_part()[1]
+    belongs = read_part(cell.part)[1]
     ticketsearch.run(longer)
     assert belongs["start"] == cell.manifest["start"]
 

@@ -32,6 +32,7 @@ from commands import (
 
 from ticketsearch.cell import Cell
 from ticketsearch.files import decode_state
+from ticketsearch.part import save_part
 from ticketsearch.points import CellCheckpoint
 from ticketsearch.training.state import Progress, TrainState
 
@@ -210,7 +211,7 @@ def test_the_round_in_progress_of_another_ticket_is_not_continued(tmp_path: Path
     cell = Cell(tmp_path / "run", 0, 1)
     cell.part.parent.mkdir(parents=True)
     state = TrainState({"w": torch.ones(3)}, {"w": torch.zeros(3)}, {}, Progress(step=7))
-    cell.save_part(state, {"source": "one"})
+    save_part(cell.part, state, {"source": "one"})
     search = SimpleNamespace(run=None, display=Recorder())
     assert CellCheckpoint(search, cell, {"source": "another"}).load() is None
     assert CellCheckpoint(search, cell, {"source": "one"}).load().progress == state.progress

@@ -11,6 +11,7 @@ from ticketsearch.cell import Cell
 from ticketsearch.cli import main
 from ticketsearch.data.base import Split
 from ticketsearch.data.digits import Digits
+from ticketsearch.part import read_part
 from ticketsearch.seal import sealed_yaml, unsealed
 from ticketsearch.store import Run
 
@@ -201,7 +202,7 @@ def test_a_round_that_two_torches_trained_says_so(tmp_path: Path, monkeypatch: p
     wait_for(lambda: list(out.glob("*/seed-0/round-00.part")))
     child.kill()
     (path,) = out.glob("*-dense-*")
-    first = Cell(path, 0, 0).read_part()[0].progress
+    first = read_part(Cell(path, 0, 0).part)[0].progress
     assert first.step > 0
     monkeypatch.setattr(torch, "__version__", "2.99.0")
     _, recorder = run_here(out, *longer)

@@ -86,6 +86,13 @@ class Pruner:
         """
         return range(1, last + 1)
 
+    @property
+    def budget(self) -> float:
+        """Training that a ticket takes at most, searches in it and before it included, in multiples of the recipe's
+        epochs.
+        """
+        return self.epochs
+
     def draw(self, at: View, keep: int, ctx: Context) -> Mask | Ticket:
         """The mask of one round: the `keep` highest scores within `at.mask` and the scope.
 

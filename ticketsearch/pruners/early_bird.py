@@ -44,6 +44,10 @@ class EarlyBird(Pruner):
     near: Annotated[float, Ge(0), Le(1)] = 0.1
     begin: Literal["continue", "init"] = "continue"
 
+    @property
+    def budget(self) -> float:
+        return 2 * self.epochs  # where the ranking never settles
+
     def draw(self, at: View, keep: int, ctx: Context) -> Mask:
         """Everything: the search trains the dense network.
 

@@ -19,13 +19,7 @@ class Layerwise(Scope):
     """Every layer keeps the same fraction of what is alive in it; the largest remainders get the weights left over."""
 
     def __call__(self, at: View, keep: int) -> Mapping[str, int]:
-        alive = at.mask.layer_kept
-        exact = {name: count * keep / max(at.mask.kept, 1) for name, count in alive.items()}
-        kept = {name: int(share) for name, share in exact.items()}
-        largest = sorted(alive, key=lambda name: kept[name] - exact[name])
-        for name in largest[: keep - sum(kept.values())]:
-            kept[name] += 1
-        return kept
+        return shared(at.mask.layer_kept, at.mask.layer_kept, keep)
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ def shared(parts: Mapping[str, float], most: Mapping[str, int], keep: int) -> di
     """
     if keep > sum(most.values()):
         raise ValueError(f"cannot keep {keep} of {sum(most.values())} living weights")
-    full: dict[str, int] = {}
+    full = {name: 0 for name, count in most.items() if count == 0}
     while True:
         left, weight = keep - sum(full.values()), sum(part for name, part in parts.items() if name not in full)
         exact = {name: left * part / weight for name, part in parts.items() if name not in full}

@@ -42,5 +42,7 @@ def speed(trained: Trained) -> list[Value]:
     """What depends on the machine: seconds of training and training images a second."""
     seconds = trained.progress.seconds
     images = sum(record["images"] for record in trained.progress.history)
-    rate = images / seconds if seconds > 0 else math.nan
-    return [Value("seconds", seconds, -1, "s", "train"), Value("images_per_second", rate, 1, "1/s", "train")]
+    taken = [Value("seconds", seconds, -1, "s", "train")]
+    if not images:  # a ticket that is not trained
+        return taken
+    return [*taken, Value("images_per_second", images / seconds, 1, "1/s", "train")]
