@@ -13,6 +13,7 @@ from commands import DAMAGE, Child, Recorder, flip, folder, identities, run_here
 import ticketsearch
 from ticketsearch.cli import main
 from ticketsearch.errors import CorruptStore
+from ticketsearch.results import derived_files
 from ticketsearch.seal import sealed_json, sha256, unsealed
 
 CELL = "*-lth-*/seed-0/round-02"
@@ -65,6 +66,8 @@ MENDED = [(pattern, writer, damage) for pattern, writer, damages in WRITERS for 
 @pytest.mark.parametrize(("pattern", "reader", "damage"), DAMAGED, ids=lambda x: getattr(x, "__name__", x))
 def test_a_damaged_file_is_told(out: Path, pattern: str, reader: Callable[[Path], object], damage: str) -> None:
     (path,) = out.glob(pattern)
+    for derived in derived_files(out):  # another test may have collected the rows before: then none is read again
+        derived.unlink(missing_ok=True)
     DAMAGE[damage](path)
     with pytest.raises(CorruptStore) as told:
         reader(out)

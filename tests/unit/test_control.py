@@ -16,6 +16,7 @@ from tests.tiny import same
 from tests.unit.masks import bits, shown
 from ticketsearch.compose import compose
 from ticketsearch.config import Config
+from ticketsearch.data.base import Data, Split
 from ticketsearch.errors import UsageError
 from ticketsearch.pruners.base import Pruner, Source
 from ticketsearch.pruners.control import Control
@@ -23,6 +24,7 @@ from ticketsearch.pruners.scopes import Layerwise
 from ticketsearch.pruners.scores import Magnitude, Random
 from ticketsearch.pruners.view import Context, Twin, View
 from ticketsearch.ticket import Layer, Mask, Ticket, Weights, keep_top
+from ticketsearch.training.recipe import Recipe
 
 ACTIONS = ("reinit", "shuffle", "reshuffle", "invert", "reorder")
 LTH = Pruner(Magnitude())
@@ -54,7 +56,9 @@ def context(twin: Twin | None = None, seed: int = 0) -> Asked:
         purposes.append(purpose)
         return {"a": torch.full((4,), 7.0), "bias": torch.zeros(2)}
 
-    return Asked(seed, {}, fresh, twin, purposes)
+    nothing = Split(torch.zeros(0, 1, 1, 1, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+    data = Data(nothing, nothing, nothing)
+    return Asked(seed, {}, fresh, {}, data, Recipe(), lambda *job: 0, twin=twin, purposes=purposes)
 
 
 def beside(at: View, pruner: Pruner = LTH, start: Weights | None = None) -> Twin:

@@ -177,7 +177,8 @@ def test_a_metric_that_fails_loses_no_round(moody: tuple[Path, list[str]], tmp_p
     assert pd.isna(row.value)
     assert any("moody" in notice and "not today" in notice for notice in recorder.notices)
     rows = ticketsearch.load_results(tmp_path / "out")
-    assert set(rows[rows["round"] == 1].family) == {"accuracy", "calibration", "moody", "speed", "ticket", "training"}
+    families = {"accuracy", "calibration", "cost", "moody", "speed", "ticket", "training"}
+    assert set(rows[rows["round"] == 1].family) == families
 
 
 def test_a_metric_that_failed_is_measured_again(moody: tuple[Path, list[str]], tmp_path: Path) -> None:
