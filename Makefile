@@ -6,7 +6,7 @@ BIN         := $(VENV)/bin
 OUT         ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types mutants mutants-quarter chaos clean
+.PHONY: help install demo test test-slow lint format types mutants mutants-quarter bench chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ mutants: install  ## break the code line by line; a test must notice each time
 
 mutants-quarter: install  ## a quarter of the mutants, another one with each commit
 	$(BIN)/python scripts/mutants.py --quarter $$(git rev-list --count HEAD)
+
+bench: install  ## CPU seconds beside what a careful user would write: python -m benchmarks.run --help
+	for case in loader lenet300-mnist resnet20-cifar; do $(BIN)/python -m benchmarks.run --case $$case || exit 1; done
 
 clean:  ## remove caches (never outputs)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

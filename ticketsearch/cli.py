@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ticketsearch.commands import COMMANDS, command
 from ticketsearch.commands.arguments import mended
-from ticketsearch.errors import UsageError, closest, told
+from ticketsearch.errors import DataMissing, UsageError, closest, told
 from ticketsearch.version import version
 
 HELP = """\
@@ -95,6 +95,10 @@ def _dispatch(arguments: list[str]) -> int:
         return chosen.main(rest)
     except UsageError as error:
         raise mended(error, name, rest) from error
+    except DataMissing as error:
+        *said, remedy = error.attempt.split()  # the last word is what the command that was typed lacks
+        lacking = UsageError(error.what, error.right, " ".join([*said[:2], remedy]) if said else "")
+        raise DataMissing(error.what, error.right, mended(lacking, name, rest).attempt) from error
 
 
 def _show(text: str) -> None:

@@ -34,6 +34,15 @@ GOLDEN = {
     "pruner=control pruner.of=lth pruner.action=shuffle": "ec5fd765",
     "pruner=control pruner.of=omp pruner.action=reorder pruner.repeat=2": "f09282bd",
     "pruner=random experiment=smoke": "a59fa6d8",
+    "pruner=lth dataset.only=[3,5]": "25b15ada",
+    "pruner=lth dataset.label_noise=0.2": "228e9238",
+    "pruner=lth recipe.optimiser=adam": "69a4077d",
+    "pruner=omp dataset=mnist model=lenet5 recipe=mnist_openlth": "d595d619",
+    "pruner=omp dataset=cifar10 recipe=cifar_renda": "959d2bfa",
+    "pruner=dense dataset=svhn": "7940ea6e",
+    "experiment=frankle_mnist": "3ce29e92",
+    "experiment=paper_c10_r20s": "c63c85d9",
+    "experiment=paper_c100_r20s": "71175071",
 }
 """Whoever changes one of these makes every stored run of it unfindable: raise a `revision` when numbers change, and
 give new fields a default that means what was done before.

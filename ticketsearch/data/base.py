@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 from torch import Tensor
+
+from ticketsearch import seeding
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Dataset(ABC):
         root: the folder that holds the dataset; one that comes with a package, such as `digits`, needs none.
         validation: how many training images, the last of them, are kept apart for validation.
         subset: how many of the remaining training images are used, the first of them; None: all.
+        only: the classes that are used, numbered anew in this order; None: all.
+        label_noise: the fraction of the training labels that are replaced by another class, each of the others as
+            likely (Nakkiran et al. 2020); validation and test labels stay. Which they are is the same for every seed.
         pad: random crops from the image padded with this many zero pixels on each side; 0: no crops.
         flip: random horizontal flips.
     """
@@ -83,8 +88,21 @@ class Dataset(ABC):
     root: str | None = field(default=None, metadata={"identity": False})
     validation: Annotated[int, Ge(0)] = 0
     subset: Annotated[int, Ge(1)] | None = None
+    only: tuple[Annotated[int, Ge(0)], ...] | None = None
+    label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
     pad: Annotated[int, Ge(0)] = 0
     flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.only is not None and (len(set(self.only)) < max(len(self.only), 2) or max(self.only) >= self.classes):
+            raise ValueError(
+                f"only must list two or more different classes below {self.classes}, not {list(self.only)}"
+            )
+
+    @property
+    def outputs(self) -> int:
+        """How many classes are told apart."""
+        return self.classes if self.only is None else len(self.only)
 
     @abstractmethod
     def read(self) -> tuple[Split, Split]:
@@ -95,17 +113,36 @@ class Dataset(ABC):
         """
 
     def load(self) -> Data:
-        """Read the images and cut the splits: validation from the end of train, then the subset from its start.
+        """Read the images and cut the splits: the classes that are wanted, validation from the end of train, the subset
+        from its start, and then the noise of its labels.
 
         Raises:
             DataMissing: the images are not under `root`.
             ValueError: `validation` and `subset` ask for more images than there are.
         """
-        train, test = self.read()
+        train, test = map(self._wanted, self.read())
         left = len(train) - self.validation
         used = left if self.subset is None else self.subset
         if left < 1 or used > left:
             raise ValueError(
                 f"{len(train)} training images cannot give {self.validation} for validation and {used} to train on"
             )
-        return Data(train[:used], train[left:], test)
+        return Data(self._noisy(train[:used]), train[left:], test)
+
+    def _wanted(self, split: Split) -> Split:
+        """The images of the wanted classes, in their order."""
+        if self.only is None:
+            return split
+        number = torch.full((self.classes,), -1).scatter(0, torch.tensor(self.only), torch.arange(self.outputs))
+        labels = number[split.labels]
+        return Split(split.images[labels >= 0], labels[labels >= 0])
+
+    def _noisy(self, split: Split) -> Split:
+        """The split with exactly the share of wrong labels that is asked for."""
+        if not self.label_noise:
+            return split
+        rng = seeding.generator(0, "label noise")
+        chosen = torch.randperm(len(split), generator=rng)[: round(self.label_noise * len(split))]
+        labels, moved = split.labels.clone(), torch.randint(1, self.outputs, (len(split),), generator=rng)
+        labels[chosen] = (labels[chosen] + moved[chosen]) % self.outputs
+        return Split(split.images, labels)

@@ -47,4 +47,4 @@ class Model(ABC):
     def initial(self, dataset: Dataset, seed: int, purpose: str = "init") -> nn.Module:
         """The network for `dataset` with the initial weights of `seed`; another `purpose` gives other weights."""
         with seeding.forked(seed, purpose):
-            return self.build(dataset.shape, dataset.classes, Normalise(dataset.mean, dataset.std))
+            return self.build(dataset.shape, dataset.outputs, Normalise(dataset.mean, dataset.std))

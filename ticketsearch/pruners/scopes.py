@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Lt
 
 from ticketsearch.pruners.view import Scope, View
+
+Rate = Annotated[float, Ge(1e-9), Lt(1)]
+"""The share of a layer's weights that a round removes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,44 @@ class Erk(Scope):
     def __call__(self, at: View, keep: int) -> Mapping[str, int]:
         # The density times the number of weights: a layer's share of what is kept is the sum of its dimensions.
         return shared({name: float(sum(layer.shape)) for name, layer in at.layers.items()}, at.mask.layer_kept, keep)
+
+
+@dataclass(frozen=True)
+class Rates(Scope):
+    """Layers lose weights at rates of their own: after t steps a layer keeps the share (1 - rate)^t of its weights, and
+    t is what gives the count of the round.
+
+    Frankle & Carbin (2019) remove 20 % of the hidden layers in each round and 10 % of the output layer; Zhou et al.
+    (2019) 10 to 20 % by the kind of layer. The largest remainders get the weights left over.
+
+    Attributes:
+        conv: rate of convolutions.
+        linear: rate of linear layers.
+        classifier: rate of the classifier, where it is prunable.
+    """
+
+    conv: Rate = 0.2
+    linear: Rate = 0.2
+    classifier: Rate = 0.1
+
+    def __call__(self, at: View, keep: int) -> Mapping[str, int]:
+        rates = {
+            name: self.classifier if layer.is_classifier else getattr(self, layer.kind)
+            for name, layer in at.layers.items()
+        }
+
+        def parts(t: float) -> dict[str, float]:
+            return {name: at.mask[name].numel() * (1 - rate) ** t for name, rate in rates.items()}
+
+        if keep == 0:
+            return dict.fromkeys(at.layers, 0)
+        low, high = 0.0, 1.0
+        while sum(parts(high).values()) > keep:
+            low, high = high, 2 * high
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if sum(parts(middle).values()) > keep else (low, middle)
+        return shared(parts(high), at.mask.layer_kept, keep)
 
 
 def shared(parts: Mapping[str, float], most: Mapping[str, int], keep: int) -> dict[str, int]:

@@ -16,7 +16,9 @@ from ticketsearch.data.batches import Batches
 from ticketsearch.errors import RunFailed
 from ticketsearch.provenance import environment
 from ticketsearch.ticket import Mask, Ticket
+from ticketsearch.training.adam import Adam
 from ticketsearch.training.dynamics import Dynamics, Moment
+from ticketsearch.training.hold import Hold
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
 from ticketsearch.training.sgd import SGD
@@ -34,7 +36,7 @@ class Training:
         self.device = data.train.labels.device
         self.batches = Batches(data.train, dataset, recipe.batch_size, job.order_seed)
         self.parameters = dict(model.named_parameters())
-        self.optimiser = SGD(self.parameters, recipe)
+        self.optimiser = (Adam if recipe.optimiser == "adam" else SGD)(self.parameters, recipe)
         self.dynamics = job.dynamics
         self.drawn: Ticket | None = None
         self.load(job.checkpoint.load() or self._fresh())
@@ -77,7 +79,7 @@ class Training:
     def _hold(self, mask: Mask) -> None:
         """From here on these weights are alive; those that were not before start from `rest`, without momentum."""
         self.alive = mask
-        self.mask = _MaskInPlace(self.parameters, self.optimiser.momentum, replace(self.began, mask=mask))
+        self.mask = Hold(self.parameters, self.optimiser, replace(self.began, mask=mask))
         self.mask.apply()
 
     def state(self) -> TrainState:
@@ -230,35 +232,6 @@ class Training:
             self.progress.best_accuracy = record["val_accuracy"]
             self.progress.best_epoch = int(record["epoch"])
             self.best = _copy(self.model.state_dict())
-
-
-class _MaskInPlace:
-    """Puts pruned weights back to `rest` and their momentum to zero, in place; layers without pruned weights cost
-    nothing.
-
-    A select, never a product: 0 x inf is NaN, and -1 x 0 is -0.
-    """
-
-    def __init__(self, parameters: dict[str, nn.Parameter], momentum: dict[str, Tensor], ticket: Ticket) -> None:
-        self._entries = []
-        for name, alive in ticket.mask.items():
-            weight = parameters[name].detach()
-            if not bool(alive.all()):
-                rest = torch.zeros_like(weight) if ticket.rest is None else ticket.rest[name].to(weight)
-                self._entries.append((weight, momentum[name], rest, alive.to(weight.device), ~alive.to(weight.device)))
-        for name, zero in ticket.mask.held.items():
-            weight, dead = parameters[name].detach(), zero.to(parameters[name].device)
-            self._entries.append((weight, momentum[name], torch.zeros_like(weight), ~dead, dead))
-
-    def apply(self) -> None:
-        for weight, momentum, rest, alive, dead in self._entries:
-            torch.where(alive, weight, rest, out=weight)
-            momentum.masked_fill_(dead, 0)
-
-    def check(self) -> None:
-        """Raise RunFailed unless the momentum of every pruned weight is zero; its value is checked at commit."""
-        if any(bool(momentum[dead].any()) for _, momentum, _, _, dead in self._entries):
-            raise RunFailed("pruned weights have momentum", "masks must hold after every step")
 
 
 def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,14 +11,17 @@ Share = Annotated[float, Gt(0), Lt(1)]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with momentum; the learning rate of every step is a function of its number.
+    """How a model is optimised; the learning rate of every step is a function of its number.
 
     Attributes:
         epochs: passes over the training images; a pruner's `epochs` multiplies it.
         batch_size: images a step.
         lr: the highest learning rate.
-        momentum: of SGD, without dampening.
+        optimiser: `sgd`: stochastic gradient descent with momentum; `adam` (Kingma & Ba 2015).
+        momentum: of SGD, without dampening; of Adam, the decay of the first moment (beta1).
         nesterov: Nesterov's form of the momentum.
+        beta2: Adam's decay of the second moment.
+        eps: what Adam adds to its root.
         weight_decay: added to the gradient of every parameter, as `weight_decay` x weight.
         decay: `steps` multiplies by `gamma` at each share in `decay_at`; `cosine` falls to 0; `constant` does not fall.
         decay_at: shares of the training at which `steps` falls (0.5 and 0.75 of 160 epochs: 80 and 120).
@@ -33,8 +36,11 @@ class Recipe:
     epochs: Annotated[int, Ge(1)] = 160
     batch_size: Annotated[int, Ge(1)] = 128
     lr: Annotated[float, Gt(0)] = 0.1
+    optimiser: Literal["sgd", "adam"] = "sgd"
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     nesterov: bool = False
+    beta2: Annotated[float, Ge(0), Lt(1)] = 0.999
+    eps: Annotated[float, Gt(0)] = 1e-8
     weight_decay: Annotated[float, Ge(0)] = 1e-4
     decay: Literal["steps", "cosine", "constant"] = "steps"
     decay_at: tuple[Share, ...] = (0.5, 0.75)
@@ -46,6 +52,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum > 0")
+        if self.nesterov and self.optimiser == "adam":
+            raise ValueError("nesterov is a form of SGD's momentum: optimiser=sgd")
 
     def learning_rates(self, steps: int, per_epoch: int) -> list[float]:
         """The learning rate of each of `steps` steps, `per_epoch` of them an epoch."""

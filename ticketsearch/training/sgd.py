@@ -21,9 +21,13 @@ class SGD:
         self.momentum = {name: torch.zeros_like(parameter.detach()) for name, parameter in parameters.items()}
 
     def load(self, momentum: dict[str, Tensor]) -> None:
-        """Set the momentum, by parameter name."""
+        """Set the momentum, by parameter name; what is not given is zero, as at initialisation."""
         for name, buffer in self.momentum.items():
-            buffer.copy_(momentum[name])
+            buffer.copy_(momentum[name]) if name in momentum else buffer.zero_()
+
+    def buffers(self, name: str) -> list[Tensor]:
+        """What is remembered of one parameter, in its shape."""
+        return [self.momentum[name]]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
