@@ -49,7 +49,7 @@ class Job:
         """The first steps of it: with as many images as a batch an epoch is one step, whose loss the rows tell; in
         float32, so that rounding is all that may differ.
         """
-        size, lr = GATE_BATCH, CASES[self.case].gate_lr
+        size, lr = min(GATE_BATCH, self.images), CASES[self.case].gate_lr
         sizes = {"images": size, "validation": 0, "tests": size, "batch_size": size, "epochs": GATE_STEPS, "levels": 0}
         return replace(self, **sizes, lr=lr, bfloat16=False)  # type: ignore[arg-type]
 

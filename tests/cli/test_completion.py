@@ -63,7 +63,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("line", "replies"),
     [
         ("", [*COMMANDS, "--help", "--version"]), ("r", ["run", "results"]), ("pl", ["plot"]),
-        ("run pruner=l", ["pruner=lth"]), ("run 'pruner=l", ["pruner=lth"]), ('run "pruner=l', ["pruner=lth"]),
+        ("run pruner=om", ["pruner=omp"]), ("run 'pruner=om", ["pruner=omp"]), ('run "pruner=om', ["pruner=omp"]),
         *((f"run {group}=", [f"{group}={name}" for name in OWN.choices(group)]) for group in defaults()),
         ("run pr", ["pruner=", "prunable=", "precision=", "pruner."]), ("run schedule.ra", ["schedule.rate="]),
         ("run schedule.", ["schedule.rounds=", "schedule.rate="]), ("run schedule.rate=1 schedule.ra", []),
@@ -74,7 +74,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run metrics.", ["metrics.calibration."]), ("run metrics.calibration.b", ["metrics.calibration.bins="]),
         ("run prunable=", ["prunable=default", "prunable=conv", "prunable=all"]), ("nonsense pruner=", []),
         ("run controls=t", ["controls=true"]), ("run nothing", []), ("run nothing=", []), ("run pruner=[l", []),
-        ("run -m pruner=lth,om", ["pruner=lth,omp"]), ("run -m pruner=lth,lt", []),
+        ("run -m pruner=lth,om", ["pruner=lth,omp"]), ("run -m pruner=omp,om", []),
         ("run --cfg ", ["job"]), ("run --cf", ["--cfg"]), ("run --cfg job --cf", []), ("run --yes --y", []),
         ("run --config-dir ", []), ("run out=", []), ("run dataset.root=", []), ("results --to ", []),  # files follow
         ("plot band=r", ["band=range"]), ("plot figure=", [f"figure={name}" for name in OWN.choices("figure")]),
@@ -265,7 +265,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("pl\tX", "plot X"), ("run pruner=l\tX", "run pruner=lth X"), ("run 'pruner=l\tX", "run pruner=lth X"),
+        ("pl\tX", "plot X"), ("run pruner=om\tX", "run pruner=omp X"), ("run 'pruner=om\tX", "run pruner=omp X"),
         ("run pruner=control pruner.act\tinv\tX", "run pruner=control pruner.action=invert X"),
         ("run see\t7 schedule.ro\t3", "run seed=7 schedule.rounds=3"), ("run nothing\tX", "run nothingX"),
         ("run -m pruner=lth,om\tX", "run -m pruner=lth,omp X"), ("run --cfg \tX", "run --cfg job X"),

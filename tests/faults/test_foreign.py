@@ -251,9 +251,12 @@ def test_missing_images_are_told_and_nothing_is_created(
     own, out = ["--config-dir", str(tmp_path / "conf"), "extensions=[evil]"], tmp_path / "out"
     monkeypatch.setenv("GONE", "1")
     for words in (["dataset=far"], ["-m", "dataset=digits,far"], ["dataset=far", "--yes", "dataset.root=/near"]):
-        assert main(["run", *own, *small(*words, out=out)]) == 3
+        typed = ["run", *own, *small(*words, out=out)]
+        assert main(typed) == 3
         place = words[-1].partition("root=")[2] or "/far"
-        told = [f"error: no images in {place}", "  download them", "  try: ticketsearch run dataset.root=HERE"]
+        mended = [word.replace("root=/near", "root=HERE") for word in typed]
+        mended += ["dataset.root=HERE"] * (mended == typed)
+        told = [f"error: no images in {place}", "  download them", f"  try: ticketsearch {shlex.join(mended)}"]
         assert refused(capsys.readouterr().err) == told
         assert not out.exists()
     monkeypatch.delenv("GONE")
