@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ticketsearch.analysis.seeds import measured
-from ticketsearch.errors import TicketError
+from ticketsearch.errors import TicketError, UsageError
 from ticketsearch.results import load_results
 
 DATASET, MODEL, TICKET = "mnist", "lenet300", "lth_layerwise"
@@ -42,6 +42,12 @@ def accuracies(out: Path) -> pd.DataFrame:
     if TICKET not in set(rows["label"]):
         raise TicketError(f"no runs of {TICKET} in {out}", "`ticketsearch run experiment=frankle_mnist` makes them")
     rows = rows.assign(value=rows["value"] * 100)
+    runs = rows[rows["round"] > 0].groupby("label")["run"].unique()
+    if runs.map(len).max() > 1 or rows["dense"].nunique() > 1:
+        names = " ".join(sorted(rows["run"].unique()))
+        raise UsageError(
+            f"several recipes or schedules of one pruner: {names}", "compare them in a folder of their own"
+        )
     dense = rows[rows["round"] == 0].drop_duplicates(["dense", "seed"]).set_index(["dense", "seed"])["value"]
     rows = rows[rows["round"] > 0]
     return rows.assign(base=[dense[key] for key in zip(rows["dense"], rows["seed"], strict=True)])

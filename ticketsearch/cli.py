@@ -97,7 +97,8 @@ def _dispatch(arguments: list[str]) -> int:
         raise mended(error, name, rest) from error
     except DataMissing as error:
         *said, remedy = error.attempt.split()  # the last word is what the command that was typed lacks
-        lacking = UsageError(error.what, error.right, " ".join([*said[:2], remedy]) if said else "")
+        attempt = " ".join([*said[:2], remedy]) if name == "run" else f"ticketsearch {name} dataset.root=FOLDER"
+        lacking = UsageError(error.what, error.right, attempt if said else "")
         raise DataMissing(error.what, error.right, mended(lacking, name, rest).attempt) from error
 
 

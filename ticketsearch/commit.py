@@ -39,8 +39,8 @@ def commit(experiment: Experiment, drawn: Drawn, trained: Trained) -> None:
     about = {
         "kept": ticket.mask.kept,
         "threads": torch.get_num_threads(),
-        "seconds": trained.progress.seconds,
-        "made": trained.progress.made,
+        "seconds": trained.progress.seconds + drawn.cost.seconds,
+        "made": sorted({*trained.progress.made, *drawn.cost.made}),
     }
     if drawn.given or began is not drawn.assignment.ticket:
         files["start.safetensors"] = encode_ticket(began.start, began.mask, began.rest)
@@ -71,6 +71,9 @@ def _rows(experiment: Experiment, drawn: Drawn, trained: Trained) -> list[dict[s
     rows += [row(columns, "training", value, weights="best") for value in _at_best(experiment, trained)]
     if drawn.cell.round:
         rows += [row(columns, "cost", value) for value in drawn.cost.values(experiment.macs)]
+    if drawn.cost.seconds:
+        searched = Value("seconds", drawn.cost.seconds, -1, "s", "train", variant="search")
+        rows.append(row(columns, "speed", searched))
     return rows + [row(columns, "speed", value) for value in speed(trained)]
 
 

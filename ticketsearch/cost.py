@@ -16,11 +16,15 @@ class Cost:
     Attributes:
         forwards: images of which the network's output was computed.
         backwards: images of which a gradient was propagated back from the output.
+        seconds: of trainings, over all processes that worked on them.
+        made: the environments of those processes (`ticketsearch.provenance`), each once.
         scoring: images a class -> SHA-256 of the places in the training images of the scoring sets that were looked at.
     """
 
     forwards: int = 0
     backwards: int = 0
+    seconds: float = 0.0
+    made: list[str] = field(default_factory=list)
     scoring: dict[str, str] = field(default_factory=dict)
 
     @contextmanager

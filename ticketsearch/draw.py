@@ -68,7 +68,7 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
         ticket = _ticket(experiment, cell, at, drawn, weights)
     except ValueError as error:
         what = f"{config.names['pruner']} cannot draw round {cell.round} of seed {cell.seed}: {error}"
-        raise RunFailed(what, "its scores must be numbers, one for each weight; no ticket was written") from error
+        raise RunFailed(what, "scores are numbers, one for each weight; no ticket was written") from error
     _check(experiment, cell, ticket.mask, Mask.ones(experiment.layers) if twin else at.mask, keep)
     if kept is None:
         drawing.keep(ticket if isinstance(drawn, Ticket) else drawn)

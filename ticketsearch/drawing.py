@@ -7,7 +7,7 @@ from torch import nn
 
 from ticketsearch.cell import Cell
 from ticketsearch.cost import Cost
-from ticketsearch.errors import CorruptStore
+from ticketsearch.errors import CorruptStore, RunFailed
 from ticketsearch.experiment import Experiment
 from ticketsearch.part import read_part, save_part
 from ticketsearch.points import CellCheckpoint
@@ -73,10 +73,19 @@ class Drawing:
 
         Raises:
             RunFailed: the loss was not finite.
+            ValueError: that is less than one update.
         """
+        if round(recipe.epochs * epochs * self._experiment.per_epoch) < 1:
+            raise ValueError(f"{epochs:g} of {recipe.epochs} epochs are less than one update: nothing would be learned")
         config, self._trainings = self._experiment.config, self._trainings + 1
         checkpoint = CellCheckpoint(self._experiment, self._cell, {**self._belongs, "training": self._trainings})
         ticket, order = Ticket(Mask({}), module.state_dict()), config.order_seed(self._cell.seed)
         job = Assignment(ticket, self._cell.seed, order, checkpoint, epochs=epochs)
-        trained = Training(module, job, recipe, config.dataset, self._experiment.data).run()
+        try:
+            trained = Training(module, job, recipe, config.dataset, self._experiment.data).run()
+        except RunFailed as error:
+            right = "the learning rate of the search is likely too high; nothing of this round was committed"
+            raise RunFailed(error.what, right, f"ticketsearch run pruner.lr={recipe.lr / 10:g}") from error
+        self.cost.seconds += trained.progress.seconds
+        self.cost.made = sorted({*self.cost.made, *trained.progress.made})
         return int(sum(record["images"] for record in trained.progress.history))

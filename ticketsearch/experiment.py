@@ -251,7 +251,10 @@ def _check_possible(config: Config, model: nn.Module, per_epoch: int, total: int
     if config.pruner.unit == "channel" and not getattr(model, "channels", ()):
         what = f"pruner={config.names['pruner']} removes channels, and {config.names['model']} declares none"
         raise UsageError(what, "a model names those that it can lose in `channels`", "ticketsearch run model=resnet20")
-    if not config.pruner.epochs and config.rest != Zero():
+    if total == 0:
+        what = f"prunable={config.options.prunable}: {config.names['model']} has no such weights"
+        raise UsageError(what, "default, conv or all: which weights may be pruned", "ticketsearch run prunable=all")
+    if config.pruner.gives_start and not config.pruner.epochs and config.rest != Zero():
         what = f"pruner={config.names['pruner']} trains nothing, and finds its tickets with pruned weights at zero"
         raise UsageError(what, "rest=zero, or pruner.epochs=1", "ticketsearch run rest=zero")
     shorter = config.rewind.lr == "resume" and config.pruner.epochs

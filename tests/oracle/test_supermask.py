@@ -17,6 +17,7 @@ from tests.tiny import DATASET, PER_EPOCH, RECIPE, network, same, weights_of
 from ticketsearch.cell import Cell
 from ticketsearch.compose import compose
 from ticketsearch.data.digits import Digits
+from ticketsearch.errors import RunFailed
 from ticketsearch.pruners.supermask import Bernoulli, Supermask
 from ticketsearch.pruners.view import Context, View
 from ticketsearch.ticket import Ticket
@@ -253,3 +254,18 @@ def test_the_yaml_is_the_class_and_its_budget_is_search_and_training() -> None:
     assert chosen == Supermask()
     assert (chosen.epochs, chosen.budget) == (0, 3)
     assert compose(["pruner=supermask", "pruner.search=2", "pruner.epochs=1.5"]).pruner.budget == 3.5
+
+
+def test_the_search_is_sgd_whatever_the_recipe_of_the_tickets() -> None:
+    """At Adam's steps of about the learning rate, 100, nothing would be learned."""
+    at, seen = view(), []
+    ctx = context(at)
+    spy = replace(ctx, recipe=replace(ctx.recipe, optimiser="adam"), train=lambda *job: seen.append(job) or 1)
+    Supermask().draw(at, at.mask.kept // 2, spy)
+    ((_, recipe, _),) = seen
+    assert (recipe.optimiser, recipe.momentum, recipe.lr, recipe.weight_decay) == ("sgd", 0.9, 100.0, 0.0)
+
+
+def test_a_search_of_no_update_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="less than one update"):
+        run_here(tmp_path, "pruner=supermask", "pruner.search=0.001", "schedule.rounds=1")

@@ -259,10 +259,10 @@ def opened(*overrides: str) -> Experiment:
 
 
 def test_a_draw_that_fails_leaves_no_hooks() -> None:
-    search = opened("pruner=edge_popup", "pruner.scope._target_=ticketsearch.pruners.scopes.Global")
+    search = opened("pruner=edge_popup")
     at = view(search.model)
-    with pytest.raises(ValueError, match="its scope must say"):
-        Drawing(search, search.run.cell(0, 1), {}).draw(at, 100, context(at))
+    with pytest.raises(ValueError, match="cannot keep"):
+        Drawing(search, search.run.cell(0, 1), {}).draw(at, at.mask.total + 1, context(at))
     assert not [module for module in search.model.modules() if module._forward_hooks]
 
 

@@ -393,3 +393,12 @@ def test_masks_of_a_shuffled_search_are_nested() -> None:
         assert found[-1].layer_kept == mask.layer_kept
     for earlier, later in pairwise(found):
         assert later.issubset(earlier)
+
+
+@pytest.mark.parametrize("of", ["supermask", "edge_popup"])
+@pytest.mark.parametrize("action", ["shuffle", "reorder", "invert"])
+def test_what_a_ticket_that_is_not_trained_cannot_lose_is_refused(of: str, action: str) -> None:
+    with pytest.raises(UsageError, match=f"pruner.of={of}"):
+        compose(["pruner=control", f"pruner.of={of}", f"pruner.action={action}"])
+    actions = [config.pruner.action for config in compose([f"pruner={of}", "controls=true"]).controls]  # type: ignore[attr-defined]
+    assert actions == ["reinit", "reshuffle"]

@@ -30,23 +30,30 @@ class Mnist(Stored):
     validation: Annotated[int, Ge(0)] = 5000
 
     def open(self, folder: Path, train: bool) -> tuple[Any, Any]:
-        raw = folder / self.reader / "raw"
+        raw, old = folder / self.reader / "raw", folder / self.reader / "processed"
+        if any(old.glob("*.pt")):  # torchvision would unpickle them
+            raise RuntimeError(f"{old} holds files of an old torchvision: move them away")
+        there = len([*raw.glob("*-ubyte")]) == 4
         try:
             return self._opened(folder, train)
         except UNREADABLE:
-            if not self.download or not raw.is_dir():
+            if not self.download or not there:  # what is missing is downloaded beside what is there
                 raise
-        # torchvision takes files that are there for whole; nothing is deleted
-        raw.rename(next(p for n in count(1) if not (p := raw.with_name(f"raw.damaged-{n}")).exists()))
-        return self._opened(folder, train)
+        # torchvision takes files that are there for the official ones; nothing is deleted
+        damaged = next(p for n in count(1) if not (p := raw.with_name(f"raw.damaged-{n}")).exists())
+        raw.rename(damaged)
+        try:
+            return self._opened(folder, train)
+        except UNREADABLE:
+            if not any(raw.glob("*")):  # nothing came instead
+                if raw.is_dir():
+                    raw.rmdir()
+                damaged.rename(raw)
+            raise
 
     def _opened(self, folder: Path, train: bool) -> tuple[Any, Any]:
         from torchvision import datasets
 
-        if any((folder / self.reader / "processed").glob("*.pt")):  # torchvision would unpickle them
-            raise RuntimeError(
-                f"{folder / self.reader / 'processed'} holds files of an old torchvision: move them away"
-            )
         found = getattr(datasets, self.reader)(folder, train=train, download=self.download)
         for archive, md5 in ((name, md5) for name, md5 in found.resources if name.startswith("train") == train):
             _check(Path(found.raw_folder) / archive, md5)

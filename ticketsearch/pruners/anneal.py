@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Generator
 
 from ticketsearch.pruners.base import Pruner, Source
+from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Mask, keep_top
@@ -44,6 +45,8 @@ class Anneal(Pruner):
         super().__post_init__()
         if self.cold > self.hot:
             raise ValueError(f"annealing cools: cold={self.cold:g} must not be above hot={self.hot:g}")
+        if not isinstance(self.scope, Global):
+            raise ValueError("annealing exchanges weights between layers: no other scope than Global holds")
 
     def draw(self, at: View, keep: int, ctx: Context) -> Mask:
         now = best = keep_top(self.score(at, ctx), at.mask, self.scope(at, keep))

@@ -68,6 +68,8 @@ class Pruner:
     """Whether each ticket keeps exactly what the schedule says."""
     unit: ClassVar[Literal["weight", "channel"]] = "weight"
     """What is removed."""
+    gives_start: ClassVar[bool] = False
+    """Whether its tickets bring start weights of their own, which hold for their own masks alone."""
 
     score: Score
     source: Source = Source.PREVIOUS

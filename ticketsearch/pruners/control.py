@@ -55,6 +55,10 @@ class Control(Pruner):
             raise ValueError("its twin has another recipe, schedule, rewind or rest: type that for both")
         if self.action == "invert" and type(twin.pruner).draw is not Pruner.draw:
             raise ValueError("it draws without a score, so there is nothing to invert")
+        if self.action == "shuffle" and twin.pruner.gives_start:
+            raise ValueError("its tickets bring start weights, which hold for their own masks alone")
+        if self.action == "reorder" and not twin.pruner.epochs:
+            raise ValueError("its tickets are not trained, so there is no order")
         if self.action == "shuffle" and (twin.rewind.weights, twin.pruner.source) == ("source", Source.PREVIOUS):
             raise ValueError("its tickets start from trained tickets, which are zero where a shuffled mask has ones")
         if self.action == "reinit" and self.repeat == 1 and twin.rewind.weights == "fresh":
@@ -78,7 +82,7 @@ class Control(Pruner):
                 shape cannot use.
         """
         actions: dict[str, Callable[[View, int, Context], Mask | Ticket]] = {
-            "reinit": lambda at, keep, ctx: Ticket(at.mask, ctx.fresh(self._purpose), at.rest),
+            "reinit": lambda at, keep, ctx: self._own(at, ctx, Ticket(at.mask, ctx.fresh(self._purpose), at.rest)),
             "shuffle": self._shuffle,
             "reshuffle": self._reshuffle,
             "invert": _invert,
@@ -107,7 +111,14 @@ class Control(Pruner):
             kept = start[name][alive]
             start[name] = start[name].clone()
             start[name][alive] = kept[self._permutation(name, len(kept), ctx)]
-        return replace(ticket, start=start)
+        return self._own(at, ctx, replace(ticket, start=start))
+
+    def _own(self, at: View, ctx: Context, ticket: Ticket) -> Ticket:
+        """A ticket that is not trained needs batch-norm statistics of its own: its weights were never together."""
+        if self.epochs:
+            return ticket
+        found = ctx.with_statistics(at.model, ticket.masked(ticket.start))
+        return replace(ticket, start={**ticket.start, **{k: v for k, v in found.items() if k not in ticket.mask}})
 
 
 def _invert(at: View, keep: int, ctx: Context) -> Mask:

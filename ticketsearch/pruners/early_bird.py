@@ -36,6 +36,7 @@ class EarlyBird(Pruner):
 
     exact: ClassVar[bool] = False
     unit: ClassVar[Literal["weight", "channel"]] = "channel"
+    gives_start: ClassVar[bool] = True
 
     score: Score = Magnitude()  # the scales of the channels are what is ranked
     source: Source = Source.INIT

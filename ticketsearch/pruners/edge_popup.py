@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ticketsearch.pruners.base import Pruner, Source
 from ticketsearch.pruners.learned import MaskedNetwork, largest, straight_through, untrained
-from ticketsearch.pruners.scopes import Layerwise
+from ticketsearch.pruners.scopes import Global, Layerwise
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Scope, Score, View
 from ticketsearch.ticket import Scores, Ticket, Weights, keep_top
@@ -28,8 +28,10 @@ class EdgePopup(Pruner):
 
     Attributes:
         search: training of the scores, in multiples of the recipe's epochs.
-        lr: its learning rate, in the course of the recipe (0.1 in the authors' configurations).
+        lr: its learning rate, in the course of the recipe; SGD with momentum 0.9 (0.1 in the authors' configurations).
     """
+
+    gives_start: ClassVar[bool] = True
 
     score: Score = Magnitude()  # what is trained is what is ranked
     source: Source = Source.INIT
@@ -37,6 +39,11 @@ class EdgePopup(Pruner):
     epochs: Annotated[float, Ge(0)] = 0.0
     search: Annotated[float, Gt(0)] = 3.0
     lr: Annotated[float, Gt(0)] = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.scope, Global):
+            raise ValueError("edge-popup ranks within each layer: its scope must say how many each keeps")
 
     @property
     def budget(self) -> float:
@@ -47,7 +54,8 @@ class EdgePopup(Pruner):
         if isinstance(shares, int):
             raise ValueError("edge-popup ranks within each layer: its scope must say how many each keeps")
         network = Popup(at, weights, _first(at, ctx), shares)
-        ctx.fit(network, replace(ctx.recipe, lr=self.lr), self.search)
+        sgd = replace(ctx.recipe, optimiser="sgd", momentum=0.9, nesterov=False, lr=self.lr)
+        ctx.fit(network, sgd, self.search)
         scores = {name: score.abs() for name, score in network.learned().items()}
         return untrained(keep_top(scores, at.mask, shares), weights, at, ctx)
 

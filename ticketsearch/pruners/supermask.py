@@ -1,7 +1,7 @@
 """Supermasks (Zhou et al. 2019, "Deconstructing Lottery Tickets"): masks that are learned, of weights that are not."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -22,13 +22,15 @@ class Supermask(Pruner):
 
     In Zhou et al. the sum of the probabilities, and with it the sparsity, is whatever comes out. Here one shift of all
     logits holds it at the count of the round in every step, as Zhou et al. 2021 (ProbMask) do by a projection; so the
-    probabilities are trained for this count, anew in each round. Their rescaling of kept weights (DWR) is not needed
-    before a batch norm. `rewind` chooses the frozen weights.
+    probabilities are trained for this count, anew in each round. Their rescaling of kept weights (DWR) changes nothing
+    before a batch norm, and is left out also where there is none. `rewind` chooses the frozen weights.
 
     Attributes:
         search: training of the probabilities, in multiples of the recipe's epochs.
-        lr: its learning rate, in the course of the recipe (100 in the authors' code).
+        lr: its learning rate, in the course of the recipe; SGD with momentum 0.9 (100 in the authors' code).
     """
+
+    gives_start: ClassVar[bool] = True
 
     score: Score = Magnitude()  # the probabilities are what is ranked
     source: Source = Source.INIT
@@ -43,8 +45,9 @@ class Supermask(Pruner):
     def draw(self, at: View, keep: int, ctx: Context) -> Ticket:
         weights = ctx.rewound
         network = Bernoulli(at, weights, keep, ctx)
-        ctx.fit(network, replace(ctx.recipe, lr=self.lr, weight_decay=0.0), self.search)
-        return untrained(keep_top(network.learned(), at.mask, keep), weights, at, ctx)
+        sgd = replace(ctx.recipe, optimiser="sgd", momentum=0.9, nesterov=False, lr=self.lr, weight_decay=0.0)
+        ctx.fit(network, sgd, self.search)
+        return untrained(keep_top(network.learned(), at.mask, self.scope(at, keep)), weights, at, ctx)
 
 
 class Bernoulli(MaskedNetwork):
