@@ -31,8 +31,9 @@ from ticketsearch.live import COLUMNS, LiveDisplay
 from ticketsearch.store import Run
 
 ON_ITS_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background have it ignored
 os.execv(sys.executable, [sys.executable, "-m", "ticketsearch", *sys.argv[1:]])
 """
 PERSONAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
