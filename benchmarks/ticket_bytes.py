@@ -14,22 +14,12 @@ from torch import nn
 
 from ticketsearch.files import encode_ticket
 from ticketsearch.models.base import Normalise
+from ticketsearch.models.lenet import LeNet300
 from ticketsearch.models.resnet import SmallImageResNet
 from ticketsearch.schedule import Geometric
 from ticketsearch.ticket import Mask, Ticket, keep_top, prunable_layers
 
 ROUNDS = 16
-
-
-class LeNet300(nn.Sequential):
-    """The fully connected network of LeCun et al. (1998) with 300 and 100 hidden units, for 28x28 pixels."""
-
-    classifier = "5"
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10)
-        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,10 @@ def models() -> dict[str, nn.Module]:
     """The two networks of the table, with the weights of seed 0."""
     torch.manual_seed(0)
     normalise = Normalise((0.5,) * 3, (0.5,) * 3)
-    return {"LeNet-300-100": LeNet300(), "ResNet-20": SmallImageResNet(depth=20).build((3, 32, 32), 10, normalise)}
+    return {
+        "LeNet-300-100": LeNet300().build((1, 28, 28), 10, normalise),
+        "ResNet-20": SmallImageResNet(depth=20).build((3, 32, 32), 10, normalise),
+    }
 
 
 def main() -> None:

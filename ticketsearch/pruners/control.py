@@ -11,6 +11,7 @@ from annotated_types import Ge
 
 from ticketsearch import seeding
 from ticketsearch.pruners.base import Pruner, Search, Source
+from ticketsearch.pruners.learned import untrained
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Score, Twin, View
 from ticketsearch.ticket import Mask, Ticket, keep_top
@@ -114,11 +115,8 @@ class Control(Pruner):
         return self._own(at, ctx, replace(ticket, start=start))
 
     def _own(self, at: View, ctx: Context, ticket: Ticket) -> Ticket:
-        """A ticket that is not trained needs batch-norm statistics of its own: its weights were never together."""
-        if self.epochs:
-            return ticket
-        found = ctx.with_statistics(at.model, ticket.masked(ticket.start))
-        return replace(ticket, start={**ticket.start, **{k: v for k, v in found.items() if k not in ticket.mask}})
+        """The ticket; one that is not trained has batch-norm statistics of its own, as its twin's has."""
+        return ticket if self.epochs else untrained(ticket, at, ctx)
 
 
 def _invert(at: View, keep: int, ctx: Context) -> Mask:

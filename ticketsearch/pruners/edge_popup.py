@@ -57,7 +57,7 @@ class EdgePopup(Pruner):
         sgd = replace(ctx.recipe, optimiser="sgd", momentum=0.9, nesterov=False, lr=self.lr)
         ctx.fit(network, sgd, self.search)
         scores = {name: score.abs() for name, score in network.learned().items()}
-        return untrained(keep_top(scores, at.mask, shares), weights, at, ctx)
+        return untrained(Ticket(keep_top(scores, at.mask, shares), weights), at, ctx)
 
 
 class Popup(MaskedNetwork):

@@ -1,15 +1,15 @@
 """Learned masks: a network whose weights are frozen, with one number a prunable weight to train instead."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from ticketsearch.pruners.view import Context, View
-from ticketsearch.ticket import Mask, Scores, Ticket, Weights
+from ticketsearch.ticket import Scores, Ticket, Weights
 
 
 class MaskedNetwork(nn.Module, ABC):
@@ -56,11 +56,10 @@ def largest(values: Tensor, count: int) -> Tensor:
     return torch.zeros_like(flat).index_fill_(0, flat.topk(count, sorted=False).indices, 1).view_as(values)
 
 
-def untrained(mask: Mask, weights: Weights, at: View, ctx: Context) -> Ticket:
-    """A ticket of frozen weights. Under this very mask they have never been together, so that the statistics of their
-    batch norms are taken anew.
+def untrained(ticket: Ticket, at: View, ctx: Context) -> Ticket:
+    """A ticket that is not trained. Under its very mask its weights have never been together, so that the statistics of
+    their batch norms are taken anew.
     """
-    masked = Ticket(mask, weights).masked(weights)
-    found = ctx.with_statistics(at.model, masked)
-    norms: Mapping[str, Tensor] = {name: tensor for name, tensor in found.items() if name not in mask}
-    return Ticket(mask, {**weights, **norms})
+    found = ctx.with_statistics(at.model, ticket.masked(ticket.start))
+    norms = {name: tensor for name, tensor in found.items() if name not in ticket.mask}
+    return replace(ticket, start={**ticket.start, **norms})

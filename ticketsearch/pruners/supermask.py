@@ -47,7 +47,7 @@ class Supermask(Pruner):
         network = Bernoulli(at, weights, keep, ctx)
         sgd = replace(ctx.recipe, optimiser="sgd", momentum=0.9, nesterov=False, lr=self.lr, weight_decay=0.0)
         ctx.fit(network, sgd, self.search)
-        return untrained(keep_top(network.learned(), at.mask, self.scope(at, keep)), weights, at, ctx)
+        return untrained(Ticket(keep_top(network.learned(), at.mask, self.scope(at, keep)), weights), at, ctx)
 
 
 class Bernoulli(MaskedNetwork):
