@@ -12,6 +12,7 @@ from ticketsearch.conf import Conf
 from ticketsearch.config import PARTS
 from ticketsearch.console import Display
 from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.estimate import Estimate
 from ticketsearch.experiment import Experiment
 from ticketsearch.seal import REMEDY
 from ticketsearch.store import Run
@@ -35,7 +36,8 @@ def run(overrides: Sequence[str] = (), display: Display | None = None, config_di
     if isinstance(overrides, str):
         raise UsageError(f"overrides={overrides!r}", 'they are a list: ["pruner=lth", "seed=1"]')
     shown = display or Display()
-    return runner.run(Experiment.open(compose(overrides, Conf.beside(config_dir)), shown), shown).path
+    untold = None if display else Estimate({})  # nobody is told how long it takes, so it need not be timed
+    return runner.run(Experiment.open(compose(overrides, Conf.beside(config_dir)), shown), shown, untold).path
 
 
 def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[str] = ()) -> tuple[nn.Module, Ticket]:

@@ -24,6 +24,9 @@ from ticketsearch.training.state import Trained
 def commit(experiment: Experiment, drawn: Drawn, trained: Trained) -> None:
     """Store a trained ticket with the rows that only its training can give. From here on it can be a source.
 
+    Where validation was best at the end, logits that these rows need are those of the ticket, and join
+    `trained.logits`.
+
     Raises:
         RunFailed: a pruned weight does not hold `rest`.
     """
@@ -81,11 +84,15 @@ def _at_best(experiment: Experiment, trained: Trained) -> list[Value]:
     """Accuracies of the weights with the best validation accuracy. They are recorded; nothing is chosen by them."""
     if not trained.best:
         return []
-    experiment.model.load_state_dict(trained.best)
-    values = []
+    values = [Value("accuracy", trained.progress.best_accuracy, 1, split="val")]
     for name, split in experiment.data.splits().items():
-        right = int((predict(experiment.model, split).argmax(1) == split.labels).sum())
-        values.append(Value("accuracy", right / len(split), 1, split=name))
+        if name != "val":
+            experiment.model.load_state_dict(trained.best)
+            logits = predict(experiment.model, split)
+            if trained.best_is_last:
+                trained.logits[name] = logits
+            right = int((logits.argmax(1) == split.labels).sum())
+            values.append(Value("accuracy", right / len(split), 1, split=name))
     return values
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,10 +20,17 @@ from ticketsearch.ticket import Mask, Weights
 from ticketsearch.training.predict import predict
 
 
-def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
+def evaluate(
+    experiment: Experiment, cell: Cell, known: Mapping[str, Tensor] = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """Measure what is asked for and not yet there, and add it to the committed cell; the new rows.
 
     A metric that fails becomes a row that says so; the others are kept.
+
+    Args:
+        experiment: the run that the cell belongs to.
+        cell: a committed one.
+        known: split name -> logits of its ticket, where its training has computed them.
 
     Raises:
         CorruptStore: the cell, or the dense model's logits, is not what its checksum says.
@@ -38,7 +46,9 @@ def evaluate(experiment: Experiment, cell: Cell) -> list[dict[str, Any]]:
     model.load_state_dict(dict(ticket.start))
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
-    ctx = EvalContext(mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split))
+    ctx = EvalContext(
+        mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split), dict(known)
+    )
     if lacking:
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []

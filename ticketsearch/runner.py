@@ -89,10 +89,11 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     for cell in wave:
         mend(stage, cell)
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
+    known = {}
     for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
         commit(stage, ticket, trained)
+        known[ticket.cell] = trained.logits
         take_back(stage, ticket.cell)
-    trained_now = [ticket.cell for ticket in drawn]
     for cell in wave:
         mend_rows(stage, cell)
-        stage.display.cell(cell, evaluate(stage, cell), cell in trained_now)
+        stage.display.cell(cell, evaluate(stage, cell, known.get(cell, {})), cell in known)

@@ -23,7 +23,8 @@ class Batches:
     def __init__(self, train: Split, dataset: Dataset, batch_size: int, order_seed: int) -> None:
         self._labels, self._pad, self._flip = train.labels, dataset.pad, dataset.flip
         self._batch_size, self._order_seed = batch_size, order_seed
-        self._windows = _windows(train.images, dataset.pad)
+        self._images = train.images
+        self._windows = _windows(train.images, dataset.pad) if dataset.pad else None
         self.per_epoch = -(-len(train) // batch_size)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -33,8 +34,11 @@ class Batches:
         crop = torch.randint(side * side, (count,), generator=self._generator("crop", epoch)).to(device)
         flip = torch.rand(count, generator=self._generator("flip", epoch)).to(device) < 0.5
         for chosen in order.split(self._batch_size)[first:]:
-            place = crop[chosen]
-            pixels = self._windows[chosen, place // side, place % side].permute(0, 3, 1, 2)
+            if self._windows is None:
+                pixels = self._images.index_select(0, chosen)
+            else:
+                place = crop[chosen]
+                pixels = self._windows[chosen, place // side, place % side].permute(0, 3, 1, 2)
             if self._flip:
                 pixels = torch.where(flip[chosen, None, None, None], pixels.flip(3), pixels)
             yield pixels.float().div_(255), self._labels[chosen]

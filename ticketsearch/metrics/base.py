@@ -55,23 +55,24 @@ class EvalContext:
         layers: its prunable layers.
         dense: of the same seed; None while the dense model itself is evaluated.
         forward: the logits of a split, computed once for all metrics.
+        known: split name -> its logits, as far as they have been computed.
     """
 
     mask: Mask
     layers: Mapping[str, Layer]
     dense: Dense | None
     forward: Callable[[Split], Tensor]
-    _logits: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[str, Tensor] = field(default_factory=dict)
 
     def logits(self, name: str, split: Split) -> Tensor:
         """Logits of a split by name, float32 [N, classes]: one forward pass however many metrics ask."""
-        if name not in self._logits:
-            self._logits[name] = self.forward(split)
-        return self._logits[name]
+        if name not in self.known:
+            self.known[name] = self.forward(split)
+        return self.known[name]
 
     def forget(self) -> None:
         """Forget the logits: the model that gave them may not have been the ticket."""
-        self._logits.clear()
+        self.known.clear()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ticketsearch.training.recipe import Recipe
-from ticketsearch.training.sgd import SGD
+from ticketsearch.training.sgd import SGD, not_finite
 
 SQUARE, STEPS = "/square", "/steps"
 """How the second moment of a parameter, behind its name, and the number of updates are named among the momentum."""
@@ -29,7 +29,7 @@ class Adam(SGD):
     @torch.no_grad()
     def step(self, lr: float, loss: Tensor) -> None:
         used = {name: p for name, p in self._parameters.items() if p.grad is not None}
-        skipped, steps = (~torch.isfinite(loss)).float(), self.momentum[STEPS]
+        skipped, steps = not_finite(loss), self.momentum[STEPS]
         steps += 1
         torch._fused_adam_(
             list(used.values()),

@@ -3,8 +3,10 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
+from operator import mul
 from statistics import median
 
 import torch
@@ -40,8 +42,10 @@ class Training:
         self.dynamics = job.dynamics
         self.drawn: Ticket | None = None
         self.load(job.checkpoint.load() or self._fresh())
-        self.losses = torch.zeros(WINDOW, device=self.device)
-        self.checked = self.progress.step
+        self.unread: list[Tensor] = []
+        self.logits: dict[str, Tensor] = {}
+        half = recipe.precision == "bfloat16"
+        self.precision = torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext()
 
     def _fresh(self) -> TrainState:
         momentum = self.job.start.momentum or self.optimiser.momentum
@@ -74,7 +78,8 @@ class Training:
         progress = Progress(seconds=before.seconds, made=before.made, searched=before.searched + before.step)
         momentum = {name: torch.zeros_like(buffer) for name, buffer in self.optimiser.momentum.items()}
         self.load(TrainState(dict(ticket.start), momentum, {}, progress, began=ticket))
-        self.drawn, self.checked = None, 0
+        self.drawn = None
+        self.unread.clear()
 
     def _hold(self, mask: Mask) -> None:
         """From here on these weights are alive; those that were not before start from `rest`, without momentum."""
@@ -121,7 +126,7 @@ class Training:
         self.mask.check()
         weights = _copy(self.model.state_dict())
         self._check_weights(weights)
-        return Trained(weights, self.best, self.progress, self.began, self.alive)
+        return Trained(weights, self.best, self.progress, self.began, self.alive, self.logits)
 
     def seconds_a_step(self, most: float = 0.3) -> float:
         """How long a step takes: the median of as many as fit into `most` seconds, without the first, which warms up.
@@ -130,7 +135,8 @@ class Training:
         self.model.train()
         marks = [time.monotonic()]
         for pixels, labels in self._batches(0, 0):
-            float(self._step(pixels, labels, self.rates[0])[1])  # waits for the device
+            self._step(pixels, labels, self.rates[0])
+            self.unread.pop().item()  # waits for the device
             marks.append(time.monotonic())
             if marks[-1] - marks[0] > most:
                 break
@@ -143,24 +149,25 @@ class Training:
         """
         self.model.train()
         before = [p.detach().clone() for p in self.parameters.values()]
-        loss, correct, images, rate = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0, 0.0
+        losses, sizes, rate = list[float](), list[int](), 0.0
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
         for pixels, labels in self._batches(epoch, first):
             rate = self.rates[self.progress.step]
-            logits, step_loss = self._step(pixels, labels, rate)
+            logits = self._step(pixels, labels, rate)
             if self.drawn:
                 return {}
-            loss += step_loss * len(labels)
             correct += (logits.argmax(1) == labels).sum()
-            images += len(labels)
+            sizes.append(len(labels))
             self.progress.step += 1
             kept = self.progress.step in self.job.snapshots
             if kept or self.progress.step % WINDOW == 0:
-                self._check_finite()
+                losses += self._read()
             if kept:
                 self.job.checkpoint.snapshot(self.state())
-        self._check_finite()
+        losses += self._read()
         moved = [p.detach() - b for p, b in zip(self.parameters.values(), before, strict=True)]
-        record = {"epoch": epoch + 1, "step": self.progress.step, "lr": rate, "loss": float(loss) / images}
+        images, loss = sum(sizes), sum(map(mul, losses, sizes))
+        record = {"epoch": epoch + 1, "step": self.progress.step, "lr": rate, "loss": loss / images}
         record |= {"accuracy": float(correct) / images, "path": float(torch.stack(torch._foreach_norm(moved)).norm())}
         return record | {"images": images} | self._validate()
 
@@ -172,10 +179,9 @@ class Training:
             layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
             yield pixels.contiguous(memory_format=layout), labels
 
-    def _step(self, pixels: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        """One update; the fused kernel skips it on the device when the loss is not finite."""
-        half = self.recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+    def _step(self, pixels: Tensor, labels: Tensor, rate: float) -> Tensor:
+        """One update and the logits before it; the fused kernel skips it on the device when the loss is not finite."""
+        with self.precision:
             logits = self.model(pixels)
             loss = F.cross_entropy(logits.float(), labels)
         penalty = self.dynamics.penalty(self.model) if self.dynamics else None
@@ -184,8 +190,8 @@ class Training:
         if not (self.dynamics and self.progress.step in self.stops and self._moved(self.dynamics)):
             self.optimiser.step(rate, loss.detach())
             self.mask.apply()
-        self.losses[self.progress.step % WINDOW] = loss.detach()
-        return logits.detach(), loss.detach()
+        self.unread.append(loss.detach())
+        return logits.detach()
 
     def _moved(self, dynamics: Dynamics) -> bool:
         """Whether the dynamics changes something in place of this update."""
@@ -199,17 +205,17 @@ class Training:
             self._hold(found)
         return found is not None
 
-    def _check_finite(self) -> None:
-        """Read the losses since the last check and stop at the first that is not finite."""
-        losses = self.losses.tolist()
-        unread, self.checked = range(self.checked, self.progress.step), self.progress.step
-        for number in unread:
-            loss = losses[number % WINDOW]
+    def _read(self) -> list[float]:
+        """The losses since they were last read; stops at the first that is not finite."""
+        losses: list[float] = torch.stack(self.unread).tolist() if self.unread else []
+        self.unread.clear()
+        for number, loss in enumerate(losses, self.progress.step - len(losses)):
             if not math.isfinite(loss):
                 last = "unknown" if self.progress.last_finite is None else f"{self.progress.last_finite:g}"
                 what = f"the loss of seed {self.job.seed} became {loss} at step {number} (lr {self.rates[number]:g}"
                 raise self._diverged(f"{what}; the last finite loss was {last})")
             self.progress.last_finite = loss
+        return losses
 
     def _check_weights(self, weights: dict[str, Tensor]) -> None:
         """The last update, and statistics that training never reads, show in no loss."""
@@ -224,7 +230,8 @@ class Training:
     def _validate(self) -> dict[str, float]:
         if not len(self.data.val):
             return {}
-        hits = predict(self.model, self.data.val).argmax(1) == self.data.val.labels
+        self.logits = {"val": predict(self.model, self.data.val)}
+        hits = self.logits["val"].argmax(1) == self.data.val.labels
         return {"val_accuracy": int(hits.sum()) / len(hits)}
 
     def _remember_best(self, record: dict[str, float]) -> None:

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 from ticketsearch.training.recipe import Recipe
 
 
+def not_finite(loss: Tensor) -> Tensor:
+    """1.0 if a loss is infinite or NaN, else 0.0, float32 []: two small kernels where `isfinite` takes four."""
+    return loss.sub(loss).ne_(0)
+
+
 class SGD:
     """The update of `torch.optim.SGD(fused=True)`, through the same kernel.
 
@@ -49,5 +54,5 @@ class SGD:
             nesterov=self._recipe.nesterov,
             maximize=False,
             is_first_step=False,
-            found_inf=(~torch.isfinite(loss)).float(),
+            found_inf=not_finite(loss),
         )

@@ -131,6 +131,7 @@ class Trained:
         progress: history and totals.
         began: the ticket that training started from: the assignment's, unless another was drawn in the middle.
         mask: the weights alive at the end.
+        logits: of the weights at the end, as far as they are known: split name -> float32 [N, classes], on the device.
     """
 
     weights: dict[str, Tensor]
@@ -138,3 +139,10 @@ class Trained:
     progress: Progress
     began: Ticket
     mask: Mask
+    logits: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_is_last(self) -> bool:
+        """Whether validation was best at the end."""
+        history = self.progress.history
+        return bool(history) and self.progress.best_epoch == history[-1]["epoch"]
