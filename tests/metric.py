@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tests.tiny import DATASET
 from ticketsearch.data.base import Data, Split
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.ticket import Mask
@@ -24,7 +25,7 @@ def measure(
     """What a metric of predictions says, by (name, split, variant); a split that is not given is empty."""
     data = Data(*(split_of(labels.get(name, torch.zeros(0, dtype=torch.int64))) for name in ("train", "val", "test")))
     of = {id(getattr(data, name)): tensor for name, tensor in logits.items()}
-    ctx = EvalContext(Mask({}), {}, None if dense is None else Dense(dense), lambda split: of[id(split)])
+    ctx = EvalContext(Mask({}), {}, None if dense is None else Dense(dense), lambda split: of[id(split)], DATASET)
     values = metric(nn.Identity(), data, ctx)
     found = {(value.name, value.split, value.variant): value for value in values}
     assert len(found) == len(values)

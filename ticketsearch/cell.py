@@ -172,8 +172,9 @@ class Cell:
         found = [read_rows(path, sha)["sequence"].to_pylist() for path, sha in row_files(self.path)]
         return max((number for numbers in found for number in numbers), default=0)
 
-    def measured(self, dense: str) -> set[tuple[str, str]]:
-        """The (family, settings) whose last measurement is of this ticket and has no error in it.
+    def measured(self, dense: str) -> dict[tuple[str, str], frozenset[str]]:
+        """The (family, settings) whose last measurement is of this ticket and has no error in it, and the reasons with
+        which rows of it were skipped.
 
         Args:
             dense: SHA-256 of the dense ticket that they must have been compared with.
@@ -183,9 +184,10 @@ class Cell:
             table = read_rows(path, sha)
             rows = table.to_pylist()
             fine = all(row["status"] != "error" for row in rows) and rows_about(table) == wanted
-            found += [(row["sequence"], (row["family"], row["settings"]), fine) for row in rows[:1]]
-        last = {key: fine for _, key, fine in sorted(found)}
-        return {key for key, fine in last.items() if fine}
+            reasons = sorted({row["error"] for row in rows if row["status"] == "skipped"})
+            found += [(row["sequence"], (row["family"], row["settings"]), fine, reasons) for row in rows[:1]]
+        last = {key: (fine, reasons) for _, key, fine, reasons in sorted(found)}
+        return {key: frozenset(reasons) for key, (fine, reasons) in last.items() if fine}
 
     def keep_logits(self, split: str, content: bytes) -> None:
         """Keep the logits of a split, as safetensors, for other cells."""

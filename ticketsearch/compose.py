@@ -58,6 +58,7 @@ def _config(overrides: Sequence[str], conf: Conf) -> Config:
         right = "its keys are families: `mine: {_target_: ...}`"
         raise UsageError(f"metrics is {asked!r}", right, "ticketsearch list metrics")
     metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
+    metrics = {family: metric.suited(parts["dataset"]) for family, metric in metrics.items()}
     config = Config(names, options, metrics=metrics, overrides=tuple(overrides), conf=conf, **parts)
     return config.dense if names["pruner"] == "dense" else config
 

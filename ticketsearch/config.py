@@ -191,7 +191,8 @@ class Config:
             twin = cls.restored(run.parent / beside, options, metrics) if beside else None
         except (KeyError, AttributeError, TypeError) as error:
             raise CorruptStore(f"{run / 'config.yaml'} is no stored configuration", REMEDY) from error
-        return cls(names, options, metrics=metrics, twin=twin, **parts)
+        suited = {family: metric.suited(parts["dataset"]) for family, metric in metrics.items()}
+        return cls(names, options, metrics=suited, twin=twin, **parts)
 
 
 def difference(value: Any) -> dict[str, Any]:

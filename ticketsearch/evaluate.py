@@ -37,7 +37,8 @@ def evaluate(
     """
     dense = experiment.dense.run.cell(cell.seed, 0).sha
     done = cell.measured(dense)
-    missing = {family: m for family, m in experiment.config.metrics.items() if (family, settings(m)) not in done}
+    dataset, metrics = experiment.config.dataset, experiment.config.metrics
+    missing = {f: m for f, m in metrics.items() if done.get((f, settings(m))) != m.lacks(dataset)}
     lacking = _lacks_logits(experiment, cell)
     if not missing and not lacking:
         return []
@@ -46,9 +47,8 @@ def evaluate(
     model.load_state_dict(dict(ticket.start))
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
-    ctx = EvalContext(
-        mask, experiment.layers, _dense(experiment, cell), lambda split: predict(model, split), dict(known)
-    )
+    of_dense = _dense(experiment, cell)
+    ctx = EvalContext(mask, experiment.layers, of_dense, lambda split: predict(model, split), dataset, dict(known))
     if lacking:
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
@@ -67,7 +67,9 @@ def settings(metric: Metric) -> str:
 def row(columns: Mapping[str, Any], family: str, value: Value, **more: Any) -> dict[str, Any]:
     """A value as a row."""
     fields = asdict(value)
-    status = {"weights": "last", "at": "end", "settings": "", "status": "ok", "error": None, "seconds": None}
+    why = fields.pop("skipped") or None
+    done = {"status": "skipped" if why else "ok", "error": why}
+    status = {"weights": "last", "at": "end", "settings": "", **done, "seconds": None}
     return {**columns, "family": family, "metric": fields.pop("name"), **fields, **status, **more}
 
 
@@ -109,7 +111,7 @@ def _check_unchanged(model: nn.Module, weights: Weights) -> None:
 
 def _if_not_finite(value: Value, more: Mapping[str, Any]) -> dict[str, Any]:
     """A value that is not a number is no measurement; its row says so and keeps the reason that it has already."""
-    if math.isfinite(value.value):
+    if math.isfinite(value.value) or value.skipped:
         return {}
     return {"status": "error", "error": more.get("error") or f"{value.name} is {value.value}"}
 

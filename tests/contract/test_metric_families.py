@@ -41,7 +41,8 @@ def ticket_net() -> tuple[nn.Module, EvalContext, Data]:
     mask = magnitude_mask(model, 0.5)
     model.load_state_dict(Ticket(mask, {}).masked(model.state_dict()))
     dense = Dense({name: predict(network(1), split) for name, split in data.splits().items()})
-    return model.eval(), EvalContext(mask, prunable_layers(model), dense, lambda split: predict(model, split)), data
+    ctx = EvalContext(mask, prunable_layers(model), dense, lambda split: predict(model, split), DATASET)
+    return model.eval(), ctx, data
 
 
 def measured(order: Sequence[str], dense: bool = False) -> dict[str, list[Value]]:
@@ -98,9 +99,15 @@ def test_rows_can_be_told_apart_and_are_finite(family: str, dense: bool) -> None
     assert len(set(keys)) == len(keys)
     for value in values:
         assert type(value.value) in (int, float), value  # parquet and JSON take no tensors
-        assert math.isfinite(value.value), value
+        assert math.isnan(value.value) if value.skipped else math.isfinite(value.value), value
         assert value.stderr is None or (type(value.stderr) is float and value.stderr >= 0), value
         assert value.split in ("train", "val", "test")
+
+
+@every_family
+def test_what_is_skipped_is_what_is_lacking(family: str) -> None:
+    skipped = {value.skipped for value in measured([family])[family]} - {""}
+    assert skipped == metric(family).lacks(DATASET)
 
 
 @every_family

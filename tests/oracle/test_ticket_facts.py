@@ -25,7 +25,7 @@ def resnet20() -> nn.Module:
 
 def facts(model: nn.Module, mask: Mask, shape: tuple[int, ...] = CIFAR) -> dict[tuple[str, str], Value]:
     split = Split(torch.zeros(2, *shape, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))
-    ctx = EvalContext(mask, prunable_layers(model), None, lambda s: predict(model, s))
+    ctx = EvalContext(mask, prunable_layers(model), None, lambda s: predict(model, s), DATASET)
     return {(v.name, v.variant): v for v in TicketFacts()(model, Data(split, split, split), ctx)}
 
 

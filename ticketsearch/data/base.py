@@ -76,6 +76,7 @@ class Dataset(ABC):
             likely (Nakkiran et al. 2020); validation and test labels stay. Which they are is the same for every seed.
         pad: random crops from the image padded with this many zero pixels on each side; 0: no crops.
         flip: random horizontal flips.
+        sample: how many test images, the first of them, costly metrics look at, where their own `images` does not say.
     """
 
     revision: ClassVar[int] = 1
@@ -92,6 +93,7 @@ class Dataset(ABC):
     label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
     pad: Annotated[int, Ge(0)] = 0
     flip: bool = False
+    sample: Annotated[int, Ge(1)] = field(default=2000, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         if self.only is not None and (len(set(self.only)) < max(len(self.only), 2) or max(self.only) >= self.classes):

@@ -3,7 +3,7 @@ part).
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -35,6 +35,7 @@ class Digits(Dataset):
     recipe: ClassVar[str] = "digits"
 
     validation: Annotated[int, Ge(0)] = 200
+    sample: Annotated[int, Ge(1)] = field(default=200, metadata={"identity": False})
 
     def read(self) -> tuple[Split, Split]:
         pixels, labels = load_digits(return_X_y=True)

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
-from ticketsearch.data.base import Data, Split
+from ticketsearch.data.base import Data, Dataset, Split
 from ticketsearch.ticket import Layer, Mask
 
 
@@ -24,6 +24,7 @@ class Value:
         stderr: standard error of a value that was sampled or estimated, else None.
         variant: what tells values of one name apart: a class, a layer, another convention; "" is the one that figures
             show.
+        skipped: why it was not measured, where `value` is NaN because something that it needs is not there.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Value:
     split: str = "test"
     stderr: float | None = None
     variant: str = ""
+    skipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class EvalContext:
         layers: its prunable layers.
         dense: of the same seed; None while the dense model itself is evaluated.
         forward: the logits of a split, computed once for all metrics.
+        dataset: that the images are of: where its folder is, and what images of its shape can be compared with.
         known: split name -> its logits, as far as they have been computed.
     """
 
@@ -62,6 +65,7 @@ class EvalContext:
     layers: Mapping[str, Layer]
     dense: Dense | None
     forward: Callable[[Split], Tensor]
+    dataset: Dataset
     known: dict[str, Tensor] = field(default_factory=dict)
 
     def logits(self, name: str, split: Split) -> Tensor:
@@ -83,6 +87,16 @@ class Metric(ABC):
     """
 
     revision: ClassVar[int] = 1
+
+    def suited(self, dataset: Dataset) -> Self:
+        """The same with what its settings leave to the dataset: here `images`, how many test images it looks at."""
+        return replace(self, images=dataset.sample) if getattr(self, "images", 0) is None else self  # type: ignore[call-arg]
+
+    def lacks(self, dataset: Dataset) -> frozenset[str]:
+        """Why values would be `skipped` now, found without reading any image. When that changes, the family is measured
+        again.
+        """
+        return frozenset()
 
     @abstractmethod
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
