@@ -158,8 +158,10 @@ def sha_of(path: Path) -> str:
 
 
 def identities(out: Path) -> dict[str, tuple[int, int, int]]:
-    """Inode and times of every stored ticket and its folder's manifest: a cell made again would have others."""
-    found = [*out.glob("*/seed-*/round-*/ticket.safetensors"), *out.glob("*/seed-*/*-*/manifest.json")]
+    """Inode and times of every stored ticket and its folder's manifest: a cell made again would have others. What a
+    killed writer has not finished, and begins with a dot, is none.
+    """
+    found = [*out.glob("*/seed-*/round-*/ticket.safetensors"), *out.glob("*/seed-*/[!.]*-*/manifest.json")]
     return {str(path.relative_to(out)): _identity(path) for path in found}
 
 
