@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 from torch import Tensor
 
 from tests.metric import measure, random_case
-from ticketsearch.metrics.calibration import (
-    Calibration,
-    brier_score,
-    expected_calibration_error,
-    static_calibration_error,
-)
+from ticketsearch.data.digits import Digits
+from ticketsearch.metrics.bins import Bins, expected_calibration_error, static_calibration_error
+from ticketsearch.metrics.calibration import NO_VALIDATION, Calibration, brier_score
+from ticketsearch.metrics.temperature import HIGHEST, LOWEST, fitted_temperature
 
 
 def two_classes(*first: float) -> Tensor:
@@ -62,8 +62,8 @@ def test_sce_of_four_images_by_hand() -> None:
 def test_brier_by_hand() -> None:
     p = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], dtype=torch.float64)
     # (0.09 + 0.04 + 0.01 + 0.01 + 0.81 + 0.64) / 2
-    assert brier_score(p, torch.tensor([0, 1])) == pytest.approx(0.8, abs=1e-12)
-    assert brier_score(two_classes(0.0), torch.tensor([0])) == 2
+    assert float(brier_score(p, torch.tensor([0, 1])).mean()) == pytest.approx(0.8, abs=1e-12)
+    assert float(brier_score(two_classes(0.0), torch.tensor([0]))) == 2
 
 
 def ece_by_digitize(p: np.ndarray, labels: np.ndarray, edges: np.ndarray) -> float:
@@ -129,7 +129,7 @@ def test_nll_of_extreme_logits_is_finite(row: list[float], label: int, nll: floa
     # The logarithm of a float32 softmax would be -inf.
     found = measure(Calibration(), {"test": torch.tensor([row])}, {"test": torch.tensor([label])})
     assert found["nll", "test", ""].value == pytest.approx(nll, rel=1e-6)
-    assert all(np.isfinite(value.value) for value in found.values())
+    assert all(np.isfinite(value.value) for value in found.values() if not value.skipped)
 
 
 def test_bins_are_settings() -> None:
@@ -139,7 +139,8 @@ def test_bins_are_settings() -> None:
     assert found["ece", "test", ""].value == pytest.approx(
         ece_by_digitize(p, labels.numpy(), np.linspace(0, 1, 8)), abs=1e-12
     )
-    assert {variant for _, _, variant in found} == {""}
+    assert "bins-14" not in {variant for _, _, variant in found}
+    assert {variant for name, _, variant in found if name == "bin_share"} == {f"bin-{n:02d}" for n in range(1, 8)}
 
 
 def test_each_split_has_its_own_values() -> None:
@@ -147,6 +148,110 @@ def test_each_split_has_its_own_values() -> None:
     both = measure(Calibration(), {"val": a, "test": b}, {"val": x, "test": y})
     for split, logits, labels in (("val", a, x), ("test", b, y)):
         alone = measure(Calibration(), {"test": logits}, {"test": labels})
-        assert {(n, v): o.value for (n, s, v), o in both.items() if s == split} == {
-            (n, v): o.value for (n, _, v), o in alone.items()
-        }
+        for name, variant in [(n, v) for n, s, v in both if s == split == "val" and n != "temperature"] + [("ece", "")]:
+            assert both[name, split, variant].value == alone[name, "test", variant].value
+
+
+def test_bins_of_equal_mass_by_hand() -> None:
+    # Sorted 0.1 | 0.3 0.4 0.9: five images in three bins are 2, 2 and 1.
+    p, right = torch.tensor([0.9, 0.1, 0.4, 0.3, 0.2]).double(), torch.tensor([True, False, True, False, False])
+    bins = Bins.equal_mass(p, right, 3)
+    assert bins.count.tolist() == [2, 2, 1]
+    assert bins.stated.tolist() == pytest.approx([0.3, 0.7, 0.9])
+    assert bins.right.tolist() == [0, 1, 1]
+    assert float(bins.error) == pytest.approx((0.3 + 0.3 + 0.1) / 5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=["ten", "two", "hundred"])
+def test_adaptive_errors_agree_with_numpy(case: tuple[Tensor, Tensor]) -> None:
+    logits, labels = case
+    p, y = softmax(logits), labels.numpy()
+
+    def error(stated: np.ndarray, right: np.ndarray) -> float:
+        order = np.argsort(stated, kind="stable")
+        return sum(abs((right[part] - stated[part]).sum()) for part in np.array_split(order, 15)) / len(y)
+
+    found = measure(Calibration(), {"test": logits}, {"test": labels})
+    top, each = error(p.max(1), p.argmax(1) == y), [error(p[:, c], y == c) for c in range(p.shape[1])]
+    assert found["ece", "test", "adaptive"].value == pytest.approx(top, abs=1e-12)
+    assert found["sce", "test", "adaptive"].value == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_ece_agrees_with_torchmetrics() -> None:
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    logits, labels = CASES[0]
+    theirs = multiclass_calibration_error(logits.double().softmax(1), labels, 10, n_bins=15, norm="l1")
+    found = measure(Calibration(), {"test": logits}, {"test": labels})["ece", "test", ""].value
+    assert found == pytest.approx(float(theirs), abs=1e-6)  # theirs is float32
+
+
+@pytest.mark.parametrize("case", CASES, ids=["ten", "two", "hundred"])
+def test_the_diagram_is_scikit_learns(case: tuple[Tensor, Tensor]) -> None:
+    logits, labels = case
+    p = softmax(logits)
+    right, top = p.argmax(1) == labels.numpy(), p.max(1)
+    accuracy, confidence = calibration_curve(right, top, n_bins=15)
+    found = measure(Calibration(), {"test": logits}, {"test": labels})
+    told = {n: [o for (name, _, _), o in found.items() if name == n] for n in ("bin_accuracy", "bin_confidence")}
+    assert [o.value for o in told["bin_accuracy"]] == pytest.approx(accuracy, abs=1e-12)
+    assert [o.value for o in told["bin_confidence"]] == pytest.approx(confidence, abs=1e-12)
+    share = np.histogram(top, np.linspace(0, 1, 16))[0] / len(top)
+    assert [o.value for (name, _, _), o in found.items() if name == "bin_share"] == pytest.approx(share)
+    for value, part in zip(told["bin_accuracy"], share[share > 0], strict=True):
+        assert value.stderr == pytest.approx(np.sqrt(value.value * (1 - value.value) / (part * len(top))))
+
+
+def test_standard_errors_of_the_proper_scores_are_those_of_means() -> None:
+    logits, labels = CASES[0]
+    p, y = softmax(logits), labels.numpy()
+    each = {"nll": -np.log(p[np.arange(len(y)), y]), "brier": ((p - np.eye(10)[y]) ** 2).sum(1)}
+    found = measure(Calibration(), {"test": logits}, {"test": labels})
+    for name, scores in each.items():
+        assert found[name, "test", ""].stderr == pytest.approx(scores.std(ddof=1) / np.sqrt(len(y)), rel=1e-9)
+
+
+def nll_at(temperature: float, logits: Tensor, labels: Tensor) -> float:
+    return float(torch.nn.functional.cross_entropy(logits.double() / temperature, labels))
+
+
+@pytest.mark.parametrize("case", CASES, ids=["ten", "two", "hundred"])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 7.0])
+def test_the_temperature_has_the_smallest_nll_that_scipy_finds(case: tuple[Tensor, Tensor], scale: float) -> None:
+    logits, labels = case[0] * scale, case[1]
+    found = fitted_temperature(logits, labels)
+    theirs = minimize_scalar(lambda log_t: nll_at(np.exp(log_t), logits, labels), bounds=(-4, 4), method="bounded")
+    assert nll_at(found, logits, labels) <= theirs.fun + 1e-12
+    assert found == pytest.approx(np.exp(theirs.x), rel=1e-3)  # around a minimum scipy sees half of the digits
+
+
+def test_the_temperature_of_two_images_by_hand() -> None:
+    # Margin 2, right three times of four: sigmoid(2 / T) = 3 / 4, so T = 2 / log 3.
+    logits = torch.tensor([[2.0, 0.0]] * 4)
+    assert fitted_temperature(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(2 / np.log(3), rel=1e-12)
+
+
+def test_temperatures_end_somewhere() -> None:
+    sure = torch.tensor([[5.0, 0.0]])
+    assert fitted_temperature(sure, torch.tensor([0])) == pytest.approx(LOWEST)  # always right: never sure enough
+    assert fitted_temperature(sure, torch.tensor([1])) == pytest.approx(HIGHEST)
+
+
+def test_the_temperature_is_fitted_on_validation_and_applied_to_test() -> None:
+    (a, x), (b, y) = random_case(400, 10, 10, 5), random_case(300, 10, 10, 6)
+    found = measure(Calibration(), {"val": 3 * a, "test": b}, {"val": x, "test": y})
+    temperature = fitted_temperature(3 * a, x)
+    assert found["temperature", "val", ""].value == temperature > 2  # it was made three times too sure
+    plain = measure(Calibration(), {"test": b / temperature}, {"test": y})
+    for name in ("nll", "brier", "ece"):
+        assert found[name, "test", "tempered"].value == pytest.approx(plain[name, "test", ""].value, rel=1e-5)
+
+
+def test_without_validation_there_is_no_temperature() -> None:
+    logits, labels = CASES[0]
+    found = measure(Calibration(), {"test": logits}, {"test": labels})
+    skipped = {key for key, value in found.items() if value.skipped}
+    assert skipped == {("temperature", "val", ""), *((n, "test", "tempered") for n in ("nll", "brier", "ece"))}
+    assert {value.skipped for value in found.values()} == {"", NO_VALIDATION}
+    assert Calibration().lacks(Digits(validation=0)) == {NO_VALIDATION}
+    assert Calibration().lacks(Digits()) == frozenset()
