@@ -93,7 +93,7 @@ class Calibration(Metric):
 
 
 def brier_score(p: Tensor, labels: Tensor) -> Tensor:
-    """Squared distance of probabilities [N, C] to the one-hot label, summed over classes (Brier 1950); [N] in [0, 2]."""
+    """Squared distance of probabilities [N, C] to the one-hot label, summed (Brier 1950); [N], in [0, 2]."""
     return (p - F.one_hot(labels, p.shape[1])).square().sum(1)
 
 
