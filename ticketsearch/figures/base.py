@@ -46,6 +46,7 @@ UNDATED: dict[Format, dict[str, None]] = {
 
 TITLES = {
     "nll": "NLL", "ece": "ECE", "sce": "SCE", "brier": "Brier score", "macs": "MACs",
+    "mce": "mCE", "relative_mce": "Relative mCE",
     "ood_auroc": "OoD ROC-AUC", "ood_aupr": "OoD PR-AUC", "ood_fpr95": "OoD FPR at 95 % TPR",
     "fgsm_accuracy": "FGSM accuracy", "pgd_accuracy": "PGD accuracy",
     "hessian_trace_weight": "Hessian trace (weight)", "hessian_trace_input": "Hessian trace (input)",

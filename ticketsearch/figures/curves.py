@@ -20,13 +20,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ticketsearch.analysis.labels import labels
+from ticketsearch.analysis.mce import DENSE, INDICES, corruption_indices
 from ticketsearch.analysis.regions import Region, Regions, regions, spans
 from ticketsearch.analysis.seeds import Band, latest, measured, statistics
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
 
 DEFAULT = [
-    "accuracy", "worst_class_accuracy", "nll", "loss", "ece", "sce", "brier", "disagreement", "corruption_error",
+    "accuracy", "worst_class_accuracy", "nll", "loss", "ece", "sce", "brier", "disagreement", "mce", "corruption_error",
     "ood_auroc", "ood_aupr", "ood_fpr95", "fgsm_accuracy", "pgd_accuracy", "fidelity", "stability", "detectors",
     "hessian_trace_weight", "hessian_trace_input", "hessian_eigen_weight", "hessian_eigen_input", "sharpness",
     "magnitude_flatness", "barrier", "trajectory_length", "macs", "ticket_bytes",
@@ -52,12 +53,14 @@ class Curves(base.Figure):
         tolerance: how far below dense Region I reaches, a fraction: 0.01 is one percentage point.
         band: spread over seeds: `std`, `range` or `none`.
         split: where the metrics were measured; regions are always decided on test.
+        baseline: what `mce` and `relative_mce` are divided by: `dense`, or the folder of a run (`analysis.mce`).
     """
 
     metrics: tuple[str, ...] = ()
     tolerance: float = 0.01
     band: Band = "std"
     split: Literal["test", "val", "train"] = "test"
+    baseline: str = DENSE
 
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:
         """Draw `curves-<dataset>-<model>`, with the plotted points as CSV.
@@ -72,13 +75,16 @@ class Curves(base.Figure):
         Raises:
             UsageError: nothing is left to draw, a metric has no rows, or rows of several settings cannot be compared.
         """
+        corrupted = rows[rows["metric"].isin(["corruption_error", "accuracy"])]  # a baseline need not be selected
+        indices = corruption_indices(measured(corrupted, self.settings), self.baseline)
         rows = self.select(rows)
         rows = rows[rows["run"] != rows["dense"]]
         if rows.empty:
             raise UsageError("only dense models to draw", "curves need tickets", "ticketsearch run pruner=lth")
         usable = (rows["variant"] == "") & (rows["split"] == self.split) & (rows["status"] == "ok")
-        base.require("metrics", self.metrics, rows.loc[usable, "metric"])
-        charts = [_chart(self, group) for _, group in rows.groupby(["dataset", "model"])]
+        there = set(rows.loc[usable, "metric"])
+        base.require("metrics", self.metrics, there | (set(INDICES) if "corruption_error" in there else set()))
+        charts = [_chart(self, group, indices) for _, group in rows.groupby(["dataset", "model"])]
         looks = base.looks(label for chart in charts for label in chart.labels.values())
         written = []
         for chart in charts:
@@ -100,10 +106,11 @@ class _Chart:
     notes: list[str]
 
 
-def _chart(figure: Curves, rows: pd.DataFrame) -> _Chart:
-    """Everything that the page of one dataset and model needs."""
+def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
+    """Everything that the page of one dataset and model needs; `indices` are rows of all of them."""
     names = dict(sorted(labels(rows).items(), key=lambda item: item[1]))
     values = measured(rows, figure.settings)
+    values = pd.concat([values, indices[indices["run"].isin(names)]], ignore_index=True)
     decided = {run: regions(values, run, figure.tolerance) for run in names}
     rows, values = (part[(part["variant"] == "") & (part["split"] == figure.split)] for part in (rows, values))
     metrics = _panels(figure.metrics, set(values["metric"]))
@@ -119,8 +126,12 @@ def _chart(figure: Curves, rows: pd.DataFrame) -> _Chart:
 
 
 def _panels(wanted: tuple[str, ...], present: set[str]) -> list[str]:
-    """The metrics to draw, in order; by default not `loss` beside `nll`, the same quantity."""
-    hidden = {"loss"} if "nll" in present and not wanted else set()
+    """The metrics to draw, in order; by default only one of two that say the same: `nll` and `loss`, `mce` and
+    `corruption_error`.
+    """
+    hidden = {
+        than for better, than in (("nll", "loss"), ("mce", "corruption_error")) if better in present and not wanted
+    }
     panels = [metric for metric in wanted or DEFAULT if metric in present - hidden]
     if not panels:
         there = ", ".join(sorted(present)) or "none"
