@@ -20,10 +20,10 @@ def class_changes(rows: pd.DataFrame, split: str = "test") -> pd.DataFrame:
         split: where they were measured.
 
     Returns:
-        A line for each run, round above 0 and class: `run`, `round`, `sparsity`, `class`, `change` (the mean of the
-        tickets less that of the dense models, a fraction; below 0: the class pays more than the others), `p` (of both
-        sides; NaN for fewer than two seeds, and where neither sample varies), `seeds`, `significant` (p at most 0.05, as
-        in the paper, without a correction for the number of classes).
+        A line for each run, round above 0 and class: `run`, `round`, `sparsity`, `class`; `change`: the mean of the
+        tickets less that of the dense models, a fraction, below 0 where the class pays more than the others; `p`: of
+        both sides, NaN for fewer than two seeds and where neither sample varies; `seeds`; `significant`: p is at most
+        0.05, as in the paper, without a correction for the number of classes.
     """
     rows = measured(rows[rows["metric"].isin(["accuracy", "class_accuracy"]) & (rows["split"] == split)])
     whole = rows[rows["metric"] == "accuracy"].set_index(["run", "seed", "round"])["value"]
