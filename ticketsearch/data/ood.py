@@ -159,8 +159,8 @@ def _opened(files: Iterable[Path]) -> Iterator[Image.Image]:
 
 def _npz(name: str, folder: Path, count: int, shape: Shape) -> Tensor:
     """A set of the user's: an array `images`, uint8 [N, H, W, C], grey or colour."""
-    with np.load(folder / OWN / f"{name}.npz", allow_pickle=False) as file:
-        stored = file["images"]
+    with (folder / OWN / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        stored = arrays["images"]
     if stored.dtype != np.uint8 or stored.ndim != 4 or stored.shape[3] not in _MODES:
         raise ValueError(f"`images` is {stored.dtype} {stored.shape}, not uint8 [N, H, W, 1 or 3]")
     return _fitted(_arrays(stored, count), shape) if len(stored) else torch.empty(0, *shape, dtype=torch.uint8)

@@ -120,7 +120,7 @@ def _placements(scores: Tensor, among: Tensor) -> Tensor:
     """For each score, the share of the others that are lower, equal ones counted half."""
     order = among.sort().values
     lower, not_higher = torch.searchsorted(order, scores), torch.searchsorted(order, scores, right=True)
-    return (lower + not_higher) / (2.0 * len(among))
+    return (lower + not_higher).double() / (2 * len(among))
 
 
 def average_precision(positives: Tensor, negatives: Tensor) -> float:
