@@ -68,6 +68,7 @@ class Dataset(ABC):
     Subclasses define the class attributes and `read`; everything else is here once.
 
     Attributes:
+        ood: the sets of `ticketsearch.data.ood` that its images are told apart from, the one that figures show first.
         root: the folder that holds the dataset; one that comes with a package, such as `digits`, needs none.
         validation: how many training images, the last of them, are kept apart for validation.
         subset: how many of the remaining training images are used, the first of them; None: all.
@@ -85,6 +86,7 @@ class Dataset(ABC):
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
     recipe: ClassVar[str]
+    ood: ClassVar[tuple[str, ...]] = ("gaussian",)
 
     root: str | None = field(default=None, metadata={"identity": False})
     validation: Annotated[int, Ge(0)] = 0

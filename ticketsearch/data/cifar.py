@@ -23,6 +23,7 @@ class Cifar10(Stored):
     mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
     recipe: ClassVar[str] = "cifar"
+    ood: ClassVar[tuple[str, ...]] = ("cifar100", "svhn", "dtd", "gaussian")
 
     validation: Annotated[int, Ge(0)] = 5000
     pad: Annotated[int, Ge(0)] = 4
@@ -43,3 +44,4 @@ class Cifar100(Cifar10):
     classes: ClassVar[int] = 100
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4866, 0.4409)
     std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
+    ood: ClassVar[tuple[str, ...]] = ("cifar10", "svhn", "dtd", "gaussian")

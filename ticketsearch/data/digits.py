@@ -33,6 +33,7 @@ class Digits(Dataset):
     mean: ClassVar[tuple[float, ...]] = (0.305,)
     std: ClassVar[tuple[float, ...]] = (0.376,)
     recipe: ClassVar[str] = "digits"
+    ood: ClassVar[tuple[str, ...]] = ("patches", "gaussian")
 
     validation: Annotated[int, Ge(0)] = 200
     sample: Annotated[int, Ge(1)] = field(default=200, metadata={"identity": False})

@@ -27,6 +27,7 @@ class Mnist(Stored):
     mean: ClassVar[tuple[float, ...]] = (0.1307,)
     std: ClassVar[tuple[float, ...]] = (0.3081,)
     recipe: ClassVar[str] = "mnist"
+    ood: ClassVar[tuple[str, ...]] = ("fashion_mnist", "kmnist", "patches", "gaussian")
 
     validation: Annotated[int, Ge(0)] = 5000
 
@@ -79,6 +80,7 @@ class FashionMnist(Mnist):
     reader: ClassVar[str] = "FashionMNIST"
     mean: ClassVar[tuple[float, ...]] = (0.2860,)
     std: ClassVar[tuple[float, ...]] = (0.3530,)
+    ood: ClassVar[tuple[str, ...]] = ("mnist", "kmnist", "patches", "gaussian")
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,4 @@ class Kmnist(Mnist):
     reader: ClassVar[str] = "KMNIST"
     mean: ClassVar[tuple[float, ...]] = (0.1918,)
     std: ClassVar[tuple[float, ...]] = (0.3483,)
+    ood: ClassVar[tuple[str, ...]] = ("mnist", "fashion_mnist", "patches", "gaussian")

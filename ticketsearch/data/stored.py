@@ -21,6 +21,17 @@ UNREADABLE = (RuntimeError, OSError, ValueError, TypeError, KeyError, AssertionE
 """What reading files raises that are missing, torn, or no official ones."""
 
 
+def data_folder(root: str | None) -> Path:
+    """Where files of datasets are looked for: `root`, else $TICKETSEARCH_DATA, else `ticketsearch` in the user's cache
+    folder.
+    """
+    if root is not None:
+        return Path(root).expanduser()
+    if os.environ.get(ROOT):
+        return Path(os.environ[ROOT]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketsearch"
+
+
 @dataclass(frozen=True)
 class Stored(Dataset):
     """A dataset in its official files.
@@ -43,15 +54,19 @@ class Stored(Dataset):
     @property
     def folder(self) -> Path:
         """Where its files are looked for."""
-        if self.root is not None:
-            return Path(self.root).expanduser()
-        if os.environ.get(ROOT):
-            return Path(os.environ[ROOT]).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketsearch"
+        return data_folder(self.root)
 
     def read(self) -> tuple[Split, Split]:
+        return self.part(train=True), self.part(train=False)
+
+    def part(self, train: bool) -> Split:
+        """The official training or test images.
+
+        Raises:
+            DataMissing: they are not under `root`, or are not the official ones.
+        """
         try:
-            return self._split(True), self._split(False)
+            return self._split(train)
         except UNREADABLE as error:
             name = re.sub("(?<!^)([A-Z])", r"_\1", type(self).__name__).lower()
             why = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -20,6 +20,7 @@ class Svhn(Stored):
     mean: ClassVar[tuple[float, ...]] = (0.4377, 0.4438, 0.4728)
     std: ClassVar[tuple[float, ...]] = (0.1980, 0.2010, 0.1970)
     recipe: ClassVar[str] = "cifar"
+    ood: ClassVar[tuple[str, ...]] = ("cifar10", "cifar100", "dtd", "gaussian")
 
     validation: Annotated[int, Ge(0)] = 5000
     pad: Annotated[int, Ge(0)] = 4
