@@ -69,6 +69,7 @@ class Dataset(ABC):
 
     Attributes:
         ood: the sets of `ticketsearch.data.ood` that its images are told apart from, the one that figures show first.
+        corrupted: the folder of its published corrupted test images; "": there are none.
         root: the folder that holds the dataset; one that comes with a package, such as `digits`, needs none.
         validation: how many training images, the last of them, are kept apart for validation.
         subset: how many of the remaining training images are used, the first of them; None: all.
@@ -87,6 +88,7 @@ class Dataset(ABC):
     std: ClassVar[tuple[float, ...]]
     recipe: ClassVar[str]
     ood: ClassVar[tuple[str, ...]] = ("gaussian",)
+    corrupted: ClassVar[str] = ""
 
     root: str | None = field(default=None, metadata={"identity": False})
     validation: Annotated[int, Ge(0)] = 0

@@ -24,6 +24,7 @@ class Cifar10(Stored):
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
     recipe: ClassVar[str] = "cifar"
     ood: ClassVar[tuple[str, ...]] = ("cifar100", "svhn", "dtd", "gaussian")
+    corrupted: ClassVar[str] = "CIFAR-10-C"
 
     validation: Annotated[int, Ge(0)] = 5000
     pad: Annotated[int, Ge(0)] = 4
@@ -45,3 +46,4 @@ class Cifar100(Cifar10):
     mean: ClassVar[tuple[float, ...]] = (0.5071, 0.4866, 0.4409)
     std: ClassVar[tuple[float, ...]] = (0.2673, 0.2564, 0.2762)
     ood: ClassVar[tuple[str, ...]] = ("cifar10", "svhn", "dtd", "gaussian")
+    corrupted: ClassVar[str] = "CIFAR-100-C"
