@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, MinLen
 from torch import Tensor, nn
 
 from ticketsearch.data import corruptions
-from ticketsearch.data.base import Data, Dataset
+from ticketsearch.data.base import Data, Dataset, Split
 from ticketsearch.data.corruptions import EXTRA, KINDS
 from ticketsearch.data.stored import data_folder
 from ticketsearch.metrics.base import EvalContext, Metric, Value
@@ -26,7 +26,8 @@ Severity = Annotated[int, Ge(1), Le(5)]
 class Corruption(Metric):
     """Error, NLL and ECE on every corruption and severity of Hendrycks & Dietterich (2019), raw; variant
     `KIND-SEVERITY`, and without a variant the mean over all that were measured. mCE is derived from these rows
-    (`ticketsearch.analysis.mce`).
+    (`ticketsearch.analysis.mce`). Frost is laid over by pictures in the folder `frost` of the datasets' folder, as
+    published; without it the frost is grown from noise, and its variant is `procedural_frost-SEVERITY`.
 
     The images go through a folded copy of the model, in bfloat16 where that is native; `sweep_difference` says how far
     its logits are from the exact ones on the clean images, and its variant what was used.
@@ -64,11 +65,11 @@ class Corruption(Metric):
         for kind in self.kinds:
             missing = self._missing(kind, ctx.dataset)
             for severity in self.severities:
-                variant = f"{kind}-{severity}"
+                variant = f"{self._named(kind, ctx.dataset)}-{severity}"
                 if missing:
                     values += _skipped(variant, missing)
                     continue
-                logits = sweep.logits(self._corrupted(kind, severity, clean.images, ctx.dataset))
+                logits = sweep.logits(self._corrupted(kind, severity, clean, ctx.dataset))
                 wrong.append((logits.argmax(1) != clean.labels).double())
                 values += self._values(logits.double(), clean.labels, variant)
         how = str(sweep.dtype).removeprefix("torch.") if sweep.fast else "exact"
@@ -84,11 +85,20 @@ class Corruption(Metric):
         file = data_folder(dataset.root) / dataset.corrupted / f"{kind}.npy"
         return "" if file.is_file() else f"{file} is not there"
 
-    def _corrupted(self, kind: str, severity: int, images: Tensor, dataset: Dataset) -> Tensor:
-        if self.files:
-            published = corruptions.official(data_folder(dataset.root), dataset.corrupted, kind)
-            return torch.from_numpy(published[severity - 1, : len(images)].copy()).to(images.device)
-        return corruptions.corrupted(images, kind, severity, self.table, frost=_frost(dataset))
+    def _named(self, kind: str, dataset: Dataset) -> str:
+        """What a corruption is called: one that is not as published has a name of its own."""
+        grown = kind == "frost" and not self.files and corruptions.frost_is_procedural(_frost(dataset))
+        return "procedural_frost" if grown else kind
+
+    def _corrupted(self, kind: str, severity: int, clean: Split, dataset: Dataset) -> Tensor:
+        """The images of `clean`, corrupted, on their device."""
+        if not self.files:
+            return corruptions.corrupted(clean.images, kind, severity, self.table, frost=_frost(dataset))
+        where = (data_folder(dataset.root), dataset.corrupted)
+        labels = torch.from_numpy(corruptions.official_labels(*where)[: len(clean)])
+        if not torch.equal(labels, clean.labels.cpu()):
+            raise ValueError(f"{dataset.corrupted} is of other test images: its labels differ")
+        return torch.from_numpy(corruptions.official(*where, kind)[severity - 1, : len(clean)]).to(clean.images.device)
 
     def _values(self, logits: Tensor, labels: Tensor, variant: str) -> list[Value]:
         error = float((logits.argmax(1) != labels).double().mean())

@@ -1,0 +1,100 @@
+"""Corrupted images on disk, made once for a set of images.
+
+A folder for each (images, table, pictures, revision), and in it `<kind>-<severity>.npy` with `<kind>-<severity>.sha256`
+beside it. Both appear in one rename each, the checksum last: what is read without its checksum is made again.
+"""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ticketsearch.data.corruptions.generate import corrupt, pictures_of
+from ticketsearch.data.corruptions.tables import Table
+from ticketsearch.files import write_atomic
+
+REVISION = 1
+"""Raised when the pixels of any kind change."""
+CHUNK = 1 << 24
+"""Bytes that are made, or read for their checksum, at a time."""
+
+
+def default_folder() -> Path:
+    """`ticketsearch/corruptions` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketsearch" / "corruptions"
+
+
+def corrupted(
+    images: Tensor, kind: str, severity: int, table: Table, folder: Path | None = None, frost: Path | None = None
+) -> Tensor:
+    """The same as `corrupt(images, ...)`, kept below `folder` and read from there the next time.
+
+    Args:
+        images: uint8 [N, C, H, W], the whole set from index 0 on.
+        kind: one of `KINDS` and `EXTRA`.
+        severity: 1 to 5.
+        table: whose severities.
+        folder: where sets are kept; None: `default_folder`.
+        frost: the folder of the published frost pictures, if there is one.
+
+    Returns:
+        uint8 [N, C, H, W] on the images' device. On the CPU its pages come from the file as they are looked at, and
+        writing to it does not reach the file.
+
+    Raises:
+        UsageError, DataMissing: see `corrupt`.
+        OSError: the folder cannot be written.
+    """
+    own = (folder or default_folder()) / _key(images, table, pictures_of(kind, frost))
+    path = own / f"{kind}-{severity}.npy"
+    found = _read(path, tuple(images.shape))
+    if found is None:
+        _write(path, images, kind, severity, table, frost)
+        found = _read(path, tuple(images.shape))
+        if found is None:
+            raise OSError(None, "does not hold what was written to it", str(path))
+    return torch.from_numpy(found).to(images.device)
+
+
+def _key(images: Tensor, table: str, pictures: str) -> str:
+    """SHA-256 of everything that pixels depend on besides kind and severity, 32 hexadecimal digits of it."""
+    found = hashlib.sha256(f"{REVISION} {table} {pictures} {images.dtype} {tuple(images.shape)}".encode())
+    for part in images.split(_images_of(images)):
+        found.update(part.cpu().contiguous().numpy())
+    return found.hexdigest()[:32]
+
+
+def _images_of(images: Tensor) -> int:
+    """How many images are about a chunk."""
+    return max(1, CHUNK // max(1, images[:1].numel()))
+
+
+def _write(path: Path, images: Tensor, kind: str, severity: int, table: Table, frost: Path | None) -> None:
+    """Make the images and put both files in their places."""
+    content = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(images.shape)}
+    np.lib.format.write_array_header_1_0(content, header)
+    size = _images_of(images)
+    for first in range(0, len(images), size):
+        part = corrupt(images[first : first + size], kind, severity, table, frost=frost, first=first)
+        content.write(part.cpu().numpy().tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checksum = path.with_suffix(".sha256")
+    checksum.unlink(missing_ok=True)
+    write_atomic(path, content.getvalue())
+    write_atomic(checksum, hashlib.sha256(content.getbuffer()).hexdigest().encode())
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The stored images, or None where they are not there, not whole, or not of this shape."""
+    try:
+        with path.open("rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == path.with_suffix(".sha256").read_text()
+        found = np.load(path, mmap_mode="c", allow_pickle=False) if same else None
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found is not None and found.shape == shape and found.dtype == np.uint8 else None
