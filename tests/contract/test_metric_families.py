@@ -125,8 +125,9 @@ def test_a_name_belongs_to_one_family_and_has_one_direction_and_unit() -> None:
 
 
 def test_a_figures_value_is_the_one_without_a_variant() -> None:
-    # Variants stand beside a main value, except for names that exist only per class, layer or bin.
+    # Variants stand beside a main value, except for names that exist only per class, layer ...
     for values in measured(FAMILIES).values():
         names = {value.name for value in values}
         plain = {value.name for value in values if not value.variant}
-        assert names - plain <= {"class_accuracy", "layer_density", "bin_share", "bin_confidence", "bin_accuracy"}
+        bins = {"bin_share", "bin_confidence", "bin_accuracy"}
+        assert names - plain <= {"class_accuracy", "layer_density", "sweep_difference", *bins}

@@ -98,7 +98,8 @@ class Corruption(Metric):
         labels = torch.from_numpy(corruptions.official_labels(*where)[: len(clean)])
         if not torch.equal(labels, clean.labels.cpu()):
             raise ValueError(f"{dataset.corrupted} is of other test images: its labels differ")
-        return torch.from_numpy(corruptions.official(*where, kind)[severity - 1, : len(clean)]).to(clean.images.device)
+        published = corruptions.official(*where, kind)[severity - 1, : len(clean)].copy()  # the file is read-only
+        return torch.from_numpy(published).to(clean.images.device)
 
     def _values(self, logits: Tensor, labels: Tensor, variant: str) -> list[Value]:
         error = float((logits.argmax(1) != labels).double().mean())
