@@ -48,7 +48,8 @@ def disk(radius: float, rim: float) -> Numbers:
 
 
 def zoom_blur(case: Case, *, centred: bool) -> Tensor:
-    """The mean of the image and of its zooms from 1 up to c[0] in steps of c[1] (c[0] itself is left out).
+    """The mean of the image and of its zooms from 1 up to c[0] in steps of c[1], as numpy's arange counts them: c[0] is
+    among them where rounding lets it.
 
     Args:
         case: the images.

@@ -12,7 +12,7 @@ from ticketsearch.data.corruptions.pixels import cut, unit
 
 Channels = tuple[Tensor, Tensor, Tensor]
 """float64 [n, H, W] each, in [0, 1]."""
-_ORDER = torch.tensor([[0, 2, 3, 3, 1, 0], [1, 0, 0, 2, 3, 3], [3, 3, 1, 0, 0, 2]])
+_ORDER = torch.tensor([[0, 1, 3, 3, 2, 0], [2, 0, 0, 1, 3, 3], [3, 3, 2, 0, 0, 1]])
 """Which of (v, q, t, p) red, green and blue are, in each sixth of the hue circle."""
 
 

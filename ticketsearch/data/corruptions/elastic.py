@@ -22,7 +22,8 @@ def elastic_transform(case: Case) -> Tensor:
     """
     high, wide = canvas(*case.size)
     side = min(high, wide)
-    moved = _affine(case.images.float(), between(case.draws.uniform(3, 2), -1, 1) * (case.c[2] * min(case.size)))
+    moves = between(case.draws.uniform(3, 2), -1, 1) * (case.c[2] * side * case.scale)
+    moved = _affine(case.images.float(), moves, side // 3 * case.scale)
     field = _field(case, case.c[0] * side, (case.c[1] * side,) * 2, 1.0)
     return truncated(displaced(moved, field))
 
@@ -55,12 +56,11 @@ def displaced(levels: Tensor, field: Tensor) -> Tensor:
     return F.grid_sample(levels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _affine(levels: Tensor, moves: Tensor) -> Tensor:
-    """The affine map under which the published three points move by [n, 3, 2] (columns, rows); mirrored at the centre
-    of the last pixel.
+def _affine(levels: Tensor, moves: Tensor, away: float) -> Tensor:
+    """The affine map under which three corners of a square around the centre, `away` pixels from it, move by [n, 3, 2]
+    (columns, rows); mirrored at the centre of the last pixel.
     """
     high, wide = levels.shape[2:]
-    away = min(high, wide) // 3
     before = torch.tensor([[away, away], [away, -away], [-away, -away]], dtype=torch.float64, device=levels.device)
     before = before + torch.tensor([wide // 2, high // 2], device=levels.device)
     after = before + moves

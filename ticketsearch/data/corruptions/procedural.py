@@ -28,7 +28,7 @@ def _picture(number: int, side: int) -> Tensor:
     rng = seeding.generator(0, "grown frost", number, side)
     panes = plasma(torch.rand(2, side * side - 1, generator=rng) * 2 - 1, side, 1.8)
     ridges = (1 - (2 * panes[1] - 1).abs() * 3).clamp_(0, 1)
-    light = 0.25 + 0.35 * panes[0] + 0.35 * ridges + _needles(side, rng)
+    light = 0.35 + 0.35 * panes[0] + 0.35 * ridges + _needles(side, rng)
     levels = light.clamp(0, 1) * 255
     return (levels * torch.tensor(COLOUR).view(3, 1, 1)).round_()
 

@@ -50,7 +50,7 @@ def _water(liquid: Tensor) -> Tensor:
     in relief. The steps are those of the published code, which takes them from OpenCV.
     """
     layer = (liquid * 255 + GUARD).floor().clamp_(0, 255)
-    depth = _box(distance(canny(layer, 50, 150), FAR)).add_(GUARD).floor_()
+    depth = _box(distance(canny(layer, 50, 150), FAR).double()).floor_().float()
     relief = torch.tensor(RELIEF, device=depth.device).view(1, 1, 3, 3)
     lit = F.conv2d(F.pad(_equalised(depth), (1, 1, 1, 1), mode="reflect"), relief).clamp_(0, 255)
     water = layer * _box(lit).round_()
