@@ -22,12 +22,14 @@ class Setting:
         default: as one types it; None where that is no constant.
         target: the dotted name of the class of its default, where it is an object with settings of its own.
         settable: a field; class variables are not.
+        many: a list of such values.
     """
 
     values: tuple[str, ...]
     default: str | None
     target: str | None
     settable: bool
+    many: bool
 
 
 def top_level() -> list[tuple[str, str, str]]:
@@ -95,20 +97,23 @@ def _meant(name: str, group: str, names: Mapping[str, str], conf: Conf) -> str:
     return name
 
 
-def below(path: str, read: Mapping[str, Any], otherwise: str | None = None) -> dict[str, tuple[str, ...]]:
+def below(
+    path: str, read: Mapping[str, Any], otherwise: str | None = None, lists: bool = False
+) -> dict[str, tuple[str, ...]]:
     """Every key below a node, nested ones too -> its values.
 
     Args:
         path: of the node: `pruner`.
         read: the node, from its yaml.
         otherwise: the class, where the node names none.
+        lists: whether a list has values too, since one of them may be typed in its place.
     """
     target, found = read.get("_target_", otherwise), dict[str, tuple[str, ...]]()
     for name, setting in settings(str(target)).items() if target else ():
         nested = read.get(name)
-        inner = below(f"{path}.{name}", nested if isinstance(nested, dict) else {}, setting.target)
+        inner = below(f"{path}.{name}", nested if isinstance(nested, dict) else {}, setting.target, lists)
         if setting.settable:
-            found |= inner or {f"{path}.{name}": setting.values}
+            found |= inner or {f"{path}.{name}": setting.values if lists or not setting.many else ()}
     return found
 
 
@@ -176,7 +181,8 @@ def _setting(module: _Module, line: ast.AnnAssign) -> Setting:
         constant = constant or ast.unparse(named.get("init", ast.Constant(True))) == "False"
         default = named.get("default")
     target = module.dotted(default.func) if isinstance(default, ast.Call) else ""
-    return Setting(_values(module, annotation), _typed(module, default), target or None, not constant)
+    many = "tuple[" in ast.unparse(annotation)
+    return Setting(_values(module, annotation), _typed(module, default), target or None, not constant, many)
 
 
 def _values(module: _Module, annotation: ast.expr) -> tuple[str, ...]:

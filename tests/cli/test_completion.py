@@ -71,7 +71,8 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run 'schedule=explicit' schedule.s", ["schedule.sparsities="]), ("run schedule.s", []),
         ("run pruner=control pruner.a", ["pruner.action="]), ("run pruner.a", []),
         ("run pruner=control pruner.action=in", ["pruner.action=invert"]),
-        ("run metrics.", ["metrics.calibration."]), ("run metrics.calibration.b", ["metrics.calibration.bins="]),
+        ("run metrics.cal", ["metrics.calibration."]), ("run metrics.calibration.b", ["metrics.calibration.bins="]),
+        ("run metrics.ood.sc", ["metrics.ood.scores="]), ("run metrics.ood.scores=", []),  # a list stands in brackets
         ("run prunable=", ["prunable=default", "prunable=conv", "prunable=all"]), ("nonsense pruner=", []),
         ("run controls=t", ["controls=true"]), ("run nothing", []), ("run nothing=", []), ("run pruner=[l", []),
         ("run -m pruner=lth,om", ["pruner=lth,omp"]), ("run -m pruner=omp,om", []),

@@ -11,6 +11,7 @@ from commands import epochs_in, folder, identities, rows, run_here, tickets
 
 import ticketsearch
 from ticketsearch.cli import main
+from ticketsearch.conf import OWN
 from ticketsearch.seal import sealed_yaml, unsealed
 from ticketsearch.verify import verify
 
@@ -75,7 +76,7 @@ def test_a_family_is_added_to_every_ticket(out: Path, tmp_path: Path, capsys: py
 
 def test_every_family_is_measured_unless_said_otherwise_and_only_once(out: Path, capsys: pytest.CaptureFixture) -> None:
     evaluate(out, capsys)
-    assert measured(out) == dict.fromkeys(["accuracy", "calibration", "ticket"], EVERY)
+    assert measured(out) == dict.fromkeys(OWN.families(), EVERY)
     before = files(out)
     printed, _ = evaluate(out, capsys)
     assert files(out) == before
@@ -83,14 +84,7 @@ def test_every_family_is_measured_unless_said_otherwise_and_only_once(out: Path,
     assert len(re.findall("cells? (?:was|were) complete already", printed)) == 3  # one for each run
     assert run_here(out, "pruner=lth")[1].epochs == []
     assert files(out) == before
-    assert set(ticketsearch.load_results(out).family) == {
-        "accuracy",
-        "calibration",
-        "ticket",
-        "training",
-        "cost",
-        "speed",
-    }
+    assert set(ticketsearch.load_results(out).family) == {*OWN.families(), "training", "cost", "speed"}
 
 
 @pytest.mark.parametrize(

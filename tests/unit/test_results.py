@@ -12,6 +12,7 @@ from rows import COLUMNS
 
 import ticketsearch
 from ticketsearch.cell import Cell
+from ticketsearch.conf import OWN
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.results import SCHEMA, encode_rows, read_rows
 
@@ -177,8 +178,7 @@ def test_a_metric_that_fails_loses_no_round(moody: tuple[Path, list[str]], tmp_p
     assert pd.isna(row.value)
     assert any("moody" in notice and "not today" in notice for notice in recorder.notices)
     rows = ticketsearch.load_results(tmp_path / "out")
-    families = {"accuracy", "calibration", "cost", "moody", "speed", "ticket", "training"}
-    assert set(rows[rows["round"] == 1].family) == families
+    assert set(rows[rows["round"] == 1].family) == {*OWN.families(), "cost", "moody", "speed", "training"}
 
 
 def test_a_metric_that_failed_is_measured_again(moody: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
     """The figure, its settings, and where things are."""
     from ticketsearch.settings import below, node
 
-    settings = below("", node(conf, "figure", typed.get("figure", _FIGURE)))
+    settings = below("", node(conf, "figure", typed.get("figure", _FIGURE)), lists=True)
     choices = {group: tuple(conf.choices(group)) for group in ("figure", "dataset", "model", "pruner")}
     return {key.removeprefix("."): values for key, values in settings.items()} | choices | dict.fromkeys(_PLACES, ())
 
