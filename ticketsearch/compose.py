@@ -57,9 +57,9 @@ def _config(overrides: Sequence[str], conf: Conf) -> Config:
     if not isinstance(asked, dict):
         right = "its keys are families: `mine: {_target_: ...}`"
         raise UsageError(f"metrics is {asked!r}", right, "ticketsearch list metrics")
-    metrics = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
-    metrics = {family: metric.suited(parts["dataset"]) for family, metric in metrics.items()}
-    config = Config(names, options, metrics=metrics, overrides=tuple(overrides), conf=conf, **parts)
+    families = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
+    config = Config(names, options, families=families, overrides=tuple(overrides), conf=conf, **parts)
+    _ = config.metrics  # a setting that does not fit is refused now
     return config.dense if names["pruner"] == "dense" else config
 
 

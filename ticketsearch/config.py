@@ -67,7 +67,7 @@ class Config:
     Attributes:
         names: group -> the name that was chosen in it.
         options: the keys at the top level.
-        metrics: family -> metric.
+        families: family -> metric, as asked for, whatever the dataset.
         overrides: what was typed.
         twin: the configuration that this one borrows tickets from; None unless its pruner looks at a twin.
         controls: the control runs that were asked for with it.
@@ -84,11 +84,20 @@ class Config:
     rewind: "Rewind"
     rest: "Rest"
     recipe: "Recipe"
-    metrics: Mapping[str, "Metric"]
+    families: Mapping[str, "Metric"]
     overrides: tuple[str, ...] = ()
     twin: "Config | None" = None
     controls: "tuple[Config, ...]" = ()
     conf: Conf = OWN
+
+    @cached_property
+    def metrics(self) -> "Mapping[str, Metric]":
+        """Family -> metric, with what its settings leave to the dataset.
+
+        Raises:
+            UsageError: a setting does not fit the dataset.
+        """
+        return {family: metric.suited(self.dataset) for family, metric in self.families.items()}
 
     @property
     def seeds(self) -> range:
@@ -166,13 +175,13 @@ class Config:
         return {"id": self.id, "identity": self.identity(), **parts, **options, **twin}
 
     @classmethod
-    def restored(cls, run: Path, options: Options, metrics: "Mapping[str, Metric]") -> "Config":
+    def restored(cls, run: Path, options: Options, families: "Mapping[str, Metric]") -> "Config":
         """The configuration of a stored run, from its `config.yaml`: data, built within the fence.
 
         Args:
             run: the run's folder.
             options: what does not belong to the identity is taken from here.
-            metrics: family -> metric.
+            families: family -> metric, as asked for.
 
         Raises:
             CorruptStore: the file cannot be read.
@@ -188,11 +197,10 @@ class Config:
             beside = Path(stored["twin"]).name if "twin" in stored else None
             if beside in ("", "..", run.name):
                 raise TypeError(f"no run's twin: {beside}")
-            twin = cls.restored(run.parent / beside, options, metrics) if beside else None
+            twin = cls.restored(run.parent / beside, options, families) if beside else None
         except (KeyError, AttributeError, TypeError) as error:
             raise CorruptStore(f"{run / 'config.yaml'} is no stored configuration", REMEDY) from error
-        suited = {family: metric.suited(parts["dataset"]) for family, metric in metrics.items()}
-        return cls(names, options, metrics=suited, twin=twin, **parts)
+        return cls(names, options, families=families, twin=twin, **parts)
 
 
 def difference(value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from commands import epochs_in, folder, identities, rows, run_here, tickets
 
 import ticketsearch
+from tests.official import WRITERS, parts
 from ticketsearch.cli import main
 from ticketsearch.conf import OWN
 from ticketsearch.seal import sealed_yaml, unsealed
@@ -238,3 +239,26 @@ def test_mistakes_are_told_in_three_lines(
     assert lines[0] == f"error: {what}"
     assert right in lines[1]
     assert lines[2].startswith("  try: ticketsearch evaluate ")
+
+
+def test_the_datasets_settings_are_those_of_each_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the dataset that stands in the command because none was typed."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    WRITERS["mnist"](data, monkeypatch, *parts((1, 28, 28), 10, (60, 30)))
+    words = ["dataset=mnist", f"dataset.root={data}", "dataset.validation=10", "model=lenet300", "pruner=dense"]
+    ticketsearch.run([*words, "recipe.epochs=1", "metrics=[accuracy]", f"out={out}"])
+    asked = ["metrics=[ood]", "metrics.ood.scores=[max_softmax]", f"out={out}", f"dataset.root={data}"]
+    assert main(["evaluate", *asked]) == 0
+    found = ticketsearch.load_results(out)
+    found = found[found.metric == "ood_auroc"]
+    assert set(found.variant) == {"", "kmnist", "patches", "gaussian"}
+    assert set(found[found.variant.isin(["", "kmnist"])].status) == {"skipped"}
+    assert set(found[found.variant.isin(["patches", "gaussian"])].status) == {"ok"}
+    WRITERS["fashion_mnist"](data, monkeypatch, *parts((1, 28, 28), 10, (60, 30)))
+    assert main(["evaluate", *asked]) == 0  # it is there now
+    again = ticketsearch.load_results(out)
+    again = again[(again.metric == "ood_auroc") & (again.sequence == again.sequence.max())]
+    assert set(again[again.variant == ""].status) == {"ok"}
+    before = len(list(out.glob("*/seed-0/round-00/metrics/*")))
+    assert main(["evaluate", *asked]) == 0  # nothing has changed since
+    assert len(list(out.glob("*/seed-0/round-00/metrics/*"))) == before

@@ -17,16 +17,17 @@ usage: ticketsearch evaluate [out=outputs] [metrics=all] [run=NAME] [dataset=] [
                              [--config-dir FOLDER]
 
 which runs:  run dataset model pruner (one or a list; all runs if left out, and always the dense models that they need)
-how:         metrics metrics.FAMILY.SETTING device threads dataset.root extensions
+how:         metrics metrics.FAMILY.SETTING device threads dataset.root dataset.sample extensions
 
 examples:
   ticketsearch evaluate                             every family, on every run
   ticketsearch evaluate 'metrics=[calibration]' pruner=lth
   ticketsearch evaluate run=digits-resnet20-lth-89c9361f metrics=fast
+  ticketsearch evaluate dataset=cifar10 'metrics=[corruption]' dataset.sample=10000
 """
 
 FILTERS = ("dataset", "model", "pruner")
-KEYS = ("out", "metrics", "device", "threads", "dataset.root", "extensions")
+KEYS = ("out", "metrics", "device", "threads", "dataset.root", "dataset.sample", "extensions")
 
 
 def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
@@ -61,13 +62,15 @@ def main(arguments: list[str]) -> int:
         asked = compose(typed, Conf.beside(flagged.flags.get("--config-dir"), "evaluate"))
     except UsageError as error:
         raise _of_evaluate(error) from error
+    sample = asked.dataset.sample if any(word.startswith("dataset.sample=") for word in typed) else None
     failed: list[CorruptStore | UsageError] = []
     done: set[str] = set()
     with display() as shown:
         for run in _chosen(Path(asked.options.out), filters):
             try:
-                stored = Config.restored(run, asked.options, asked.metrics)
+                stored = Config.restored(run, asked.options, asked.families)
                 dataset = replace(stored.dataset, root=asked.dataset.root)
+                dataset = dataset if sample is None else replace(dataset, sample=sample)
                 measure(
                     run, replace(stored, dataset=dataset, overrides=tuple(flagged.words), conf=asked.conf), shown, done
                 )
