@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.seeds import measured
 from ticketsearch.errors import TicketError, UsageError
 from ticketsearch.results import load_results
@@ -24,10 +25,8 @@ SAME, FEW = 0.21, 0.05
 
 def trained(out: Path, runs: list[str]) -> str:
     """For how many epochs the tickets of each run were trained."""
-    rows = load_results(out)
-    rows = rows[rows["run"].isin(runs) & (rows["family"] == "training") & (rows["metric"] == "loss")]
-    epochs = rows["variant"].str.removeprefix("epoch-").astype(int).groupby(rows["run"]).max()
-    return "\n".join(f"{run}: {count} epochs" for run, count in epochs.items())
+    epochs = trained_epochs(load_results(out))
+    return "\n".join(f"{run}: {count} epochs" for run, count in epochs.items() if run in runs)
 
 
 def accuracies(out: Path) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure as Page
 from matplotlib.lines import Line2D
 
 from tests.unit.rows import DENSE, curve, frame, row, share
+from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.regions import regions
 from ticketsearch.errors import UsageError
 from ticketsearch.figures.base import Figure, position, presentation, style, tick
@@ -326,3 +327,14 @@ def test_figures_import_neither_torch_nor_pyplot() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['ticketsearch.figures.curves']"
+
+
+def test_the_title_says_for_how_many_epochs_tickets_were_trained(tmp_path: Path) -> None:
+    fields = {"family": "training", "split": "train"}
+    epochs = [row(LTH, 1, 0.5, "loss", variant=f"epoch-{n}", **fields) for n in (1, 2, 12)]
+    dense = [row(LTH, 0, 0.5, "loss", variant="epoch-30", **fields)]  # of another run, whose rows it shares
+    table = frame(*curve(LTH, {0: 0.9, 1: 0.9}), *epochs, *dense)
+    assert trained_epochs(table).to_dict() == {LTH: 12}
+    Curves(formats=("svg",)).draw(table, tmp_path)
+    drawn = (tmp_path / "curves-digits-resnet20.svg").read_text()
+    assert "<!-- digits · resnet20 · 1 seed · 12 epochs -->" in drawn

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure as Page
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.labels import labels
 from ticketsearch.analysis.mce import DENSE, INDICES, corruption_indices
 from ticketsearch.analysis.regions import Region, Regions, regions, spans
@@ -96,7 +97,7 @@ class Curves(base.Figure):
 
 @dataclass(frozen=True)
 class _Chart:
-    """What one page shows; `points` and `dense` are statistics over seeds, one point a line."""
+    """What one page shows; `points` and `dense` are statistics over seeds, a point a line; `epochs` as far as known."""
 
     shown: dict[str, base.Presentation]
     points: pd.DataFrame
@@ -104,6 +105,7 @@ class _Chart:
     labels: dict[str, str]
     regions: dict[str, Regions]
     notes: list[str]
+    epochs: set[int]
 
 
 def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
@@ -112,6 +114,7 @@ def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
     values = measured(rows, figure.settings)
     values = pd.concat([values, indices[indices["run"].isin(names)]], ignore_index=True)
     decided = {run: regions(values, run, figure.tolerance) for run in names}
+    epochs = set(trained_epochs(rows))
     rows, values = (part[(part["variant"] == "") & (part["split"] == figure.split)] for part in (rows, values))
     metrics = _panels(figure.metrics, set(values["metric"]))
     values = values[values["metric"].isin(metrics)]
@@ -122,7 +125,8 @@ def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
     points["region"] = [decided[run].of(round) for run, round in zip(points["run"], points["round"], strict=True)]
     points["x"] = points["sparsity"].map(base.position)
     shown = {metric: base.presentation(metric, values) for metric in metrics}
-    return _Chart(shown, points, dense, names, decided, list(_notes(latest(rows), points, names, decided, metrics)))
+    notes = list(_notes(latest(rows), points, names, decided, metrics))
+    return _Chart(shown, points, dense, names, decided, notes, epochs)
 
 
 def _panels(wanted: tuple[str, ...], present: set[str]) -> list[str]:
@@ -206,9 +210,12 @@ def _page(chart: _Chart, looks: Looks) -> Page:
 
 
 def _title(chart: _Chart) -> str:
-    first, seeds = chart.points.iloc[0], chart.points["seeds"]
-    count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}-{seeds.max()}"
-    return f"{first['dataset']} · {first['model']} · {count} seed{'s' * (count != '1')}"
+    first, said = chart.points.iloc[0], []
+    for counts, what in ((set(chart.points["seeds"]), "seed"), (chart.epochs, "epoch")):
+        if counts:
+            low, high = min(counts), max(counts)
+            said.append(f"{low}" + f"-{high}" * (high > low) + f" {what}" + "s" * (high > 1))
+    return " · ".join([first["dataset"], first["model"], *said])
 
 
 def _panel(axes: Axes, chart: _Chart, metric: str, looks: Looks) -> None:
