@@ -46,8 +46,7 @@ def draw(images: Tensor, table: Table, frost: Path | None, out: Path) -> None:
     names = [kind + grown * (kind == "frost") for kind in kinds]
     axes.set_yticks([row * (high + 2) + high / 2 for row in range(len(kinds))], names)
     axes.set_xticks([column * (2 * wide + 2) + wide for column in range(6)], ["clean", *map(str, SEVERITIES)])
-    figure.tight_layout()
-    figure.savefig(out, dpi=90)
+    figure.savefig(out, dpi=90, bbox_inches="tight")
     plt.close(figure)
 
 

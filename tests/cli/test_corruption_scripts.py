@@ -14,7 +14,7 @@ def test_the_benchmark_compares_both_sides(tmp_path: Path, capsys: pytest.Captur
     assert main(["--images", "20", "--turns", "1", "--kinds", "fog", "brightness", "--json", str(file)]) == 0
     told, printed = json.loads(file.read_text()), capsys.readouterr().out
     assert told["images"] == 20
-    assert set(told["kinds"]) == {"fog", "brightness", "in all"}
+    assert set(told["kinds"]) == {"fog", "brightness", "without frost", "in all"}
     every = told["kinds"]["in all"]
     assert every["ratio"] == pytest.approx(every["package"] / every["ours"])
     assert every["ours"] == pytest.approx(told["kinds"]["fog"]["ours"] + told["kinds"]["brightness"]["ours"])
