@@ -89,14 +89,24 @@ def measure(images: Tensor, kinds: tuple[str, ...], turns: int) -> dict[str, Fou
     return times
 
 
+def together(found: dict[str, Found]) -> Found:
+    """All kinds."""
+    return Found(sum(kind.ours for kind in found.values()), sum(kind.package for kind in found.values()))
+
+
+def rows(found: dict[str, Found]) -> dict[str, Found]:
+    """Each kind, and all of them: once without frost, for which the package opens and enlarges a picture each time."""
+    others = {name: kind for name, kind in found.items() if name != "frost"}
+    return {**found, **({"without frost": together(others)} if others else {}), "in all": together(found)}
+
+
 def table(found: dict[str, Found], images: int) -> str:
     """What is printed."""
-    every = Found(sum(kind.ours for kind in found.values()), sum(kind.package for kind in found.values()))
     lines = [f"microseconds an image, {images} images of {SIDE}x{SIDE}, one thread", ""]
     lines += [f"{'':18} {'ours':>9} {'package':>9} {'ratio':>8}"]
-    for name, kind in [*found.items(), ("in all", every)]:
+    for name, kind in rows(found).items():
         lines.append(f"{name:18} {kind.ours:9.1f} {kind.package:9.1f} {kind.ratio:7.1f}x")
-    lines.append(f"\ngoal {GOAL}x: {'met' if every.ratio >= GOAL else 'missed'}")
+    lines.append(f"\ngoal {GOAL}x: {'met' if together(found).ratio >= GOAL else 'missed'}")
     return "\n".join(lines)
 
 
@@ -112,9 +122,7 @@ def main(typed: list[str] | None = None) -> int:
     found = measure(made_up(options.images), tuple(options.kinds), options.turns)
     sys.stdout.write(table(found, options.images) + "\n")
     if options.json:
-        told = {name: {**asdict(kind), "ratio": kind.ratio} for name, kind in found.items()}
-        ours, package = (sum(side) for side in zip(*((k.ours, k.package) for k in found.values()), strict=True))
-        told["in all"] = {"ours": ours, "package": package, "ratio": package / ours}
+        told = {name: {**asdict(kind), "ratio": kind.ratio} for name, kind in rows(found).items()}
         options.json.write_text(json.dumps({"images": options.images, "turns": options.turns, "kinds": told}, indent=2))
     return 0
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ticketsearch.data.base import Dataset
 from ticketsearch.data.cifar import Cifar10
-from ticketsearch.data.corruptions import EXTRA, KINDS, SEVERITIES, corrupt, frost_is_procedural, refusal
+from ticketsearch.data.corruptions import EXTRA, KINDS, SEVERITIES, Table, corrupt, frost_is_procedural, refusal
 from ticketsearch.data.digits import Digits
 from ticketsearch.data.mnist import Mnist
 from ticketsearch.errors import TicketError
@@ -28,24 +28,29 @@ from ticketsearch.errors import TicketError
 DATASETS: dict[str, type[Dataset]] = {"digits": Digits, "mnist": Mnist, "cifar10": Cifar10}
 
 
-def draw(images: Tensor, table: str, frost: Path | None, out: Path) -> None:
+def draw(images: Tensor, table: Table, frost: Path | None, out: Path) -> None:
     """Two images under everything that makes sense for them, side by side in each column."""
-    kinds = [kind for kind in (*KINDS, *EXTRA) if not refusal(kind, table, tuple(images.shape[1:]), frost)]
-    figure, axes = plt.subplots(len(kinds), 1 + len(SEVERITIES), figsize=(15, 1.25 * len(kinds)))
-    for row, kind in zip(axes, kinds, strict=True):
+    channels, high, wide = images.shape[1:]
+    kinds = [kind for kind in (*KINDS, *EXTRA) if not refusal(kind, table, (channels, high, wide), frost)]
+    grid = torch.full(
+        (channels, len(kinds) * (high + 2), (1 + len(SEVERITIES)) * (2 * wide + 2)), 255, dtype=torch.uint8
+    )
+    for row, kind in enumerate(kinds):
         made = [images, *(corrupt(images, kind, severity, table, frost=frost) for severity in SEVERITIES)]
-        for place, shown in zip(row, made, strict=True):
-            picture = torch.cat(list(shown), 2).permute(1, 2, 0).squeeze(2).numpy()
-            place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            place.axis("off")
-        grown = " (grown)" if kind == "frost" and frost_is_procedural(frost) else ""
-        row[0].set_title(kind + grown, fontsize=8, pad=2)
-    figure.tight_layout(pad=0.3)
-    figure.savefig(out, dpi=80)
+        for column, shown in enumerate(made):
+            top, left = row * (high + 2), column * (2 * wide + 2)
+            grid[:, top : top + high, left : left + 2 * wide] = torch.cat(list(shown), 2)
+    grown = " (grown)" if frost_is_procedural(frost) else ""
+    figure, axes = plt.subplots(figsize=(14, 1.15 * len(kinds)))
+    axes.imshow(grid.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    names = [kind + grown * (kind == "frost") for kind in kinds]
+    axes.set_yticks([row * (high + 2) + high / 2 for row in range(len(kinds))], names)
+    axes.set_xticks([column * (2 * wide + 2) + wide for column in range(6)], ["clean", *map(str, SEVERITIES)])
+    figure.savefig(out, dpi=90, bbox_inches="tight")
     plt.close(figure)
 
 
-def main() -> int:
+def main(typed: list[str] | None = None) -> int:
     """Read the options and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -53,7 +58,7 @@ def main() -> int:
     parser.add_argument("--table", choices=["cifar", "imagenet"], default="cifar")
     parser.add_argument("--frost", type=Path, help="the folder of the published frost pictures")
     parser.add_argument("--image", type=int, default=0, help="the first of the two test images")
-    options = parser.parse_args()
+    options = parser.parse_args(typed)
     try:
         test = DATASETS[options.dataset]().read()[1].images
         draw(test[options.image : options.image + 2], options.table, options.frost, options.out)

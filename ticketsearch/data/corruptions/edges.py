@@ -67,9 +67,11 @@ def distance(edges: Tensor, most: float) -> Tensor:
         if (min(abs(y), abs(x)), max(abs(y), abs(x))) in STEPS
     ]
     while True:
-        around, nearer = F.pad(found, (2, 2, 2, 2), value=most), found
+        around, nearer = F.pad(found, (2, 2, 2, 2), value=most), found.clone()
+        step = torch.empty_like(found)
         for y, x, length in moves:
-            nearer = torch.minimum(nearer, around[:, :, 2 + y : 2 + y + high, 2 + x : 2 + x + wide] + length)
+            torch.add(around[:, :, 2 + y : 2 + y + high, 2 + x : 2 + x + wide], length, out=step)
+            torch.minimum(nearer, step, out=nearer)
         if torch.equal(nearer, found):
             return found
         found = nearer

@@ -96,8 +96,11 @@ def plane(kernel: Numbers, size: tuple[int, int], border: Border, scale: float =
 
 def apply(pairs: Pairs, images: Tensor) -> Tensor:
     """The sum of A X B' over the pairs, of float32 [..., H, W]."""
-    terms = [a.to(images.device) @ (images @ b.to(images.device).T) for a, b in pairs]
-    return torch.stack(terms).sum(0) if len(terms) > 1 else terms[0]
+    (a, b), *others = pairs
+    found = a.to(images.device) @ (images @ b.to(images.device).T)
+    for a, b in others:
+        found += a.to(images.device) @ (images @ b.to(images.device).T)
+    return found
 
 
 def shrunk(layer: Tensor, size: tuple[int, int]) -> Tensor:
