@@ -23,7 +23,7 @@ def cell(run: str, round: int, clean: float, errors: Mapping[str, float], seed: 
     ]
 
 
-DENSE = {"fog-1": 0.1, "fog-2": 0.3, "snow-1": 0.2, "snow-2": 0.2}
+DENSE = {"fog-1": 0.1, "fog-2": 0.3, "snow-1": 0.1, "snow-2": 0.2}
 TICKET = {"fog-1": 0.2, "fog-2": 0.4, "snow-1": 0.1, "snow-2": 0.2}
 
 
@@ -34,12 +34,12 @@ def told(rows: pd.DataFrame, baseline: str = "dense") -> dict[tuple[str, int, in
 
 def test_by_hand() -> None:
     found = told(frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET)))
-    # fog 0.6 / 0.4, snow 0.3 / 0.4; relative: (0.6 - 0.16) / (0.4 - 0.1) and (0.3 - 0.16) / (0.4 - 0.1).
+    # fog 0.6 / 0.4, snow 0.3 / 0.3; relative: (0.6 - 0.16) / (0.4 - 0.1) and (0.3 - 0.16) / (0.3 - 0.1).
     assert found == {
         (LTH, 0, 0, "mce"): pytest.approx(100),
-        (LTH, 0, 3, "mce"): pytest.approx(100 * (1.5 + 0.75) / 2),
+        (LTH, 0, 3, "mce"): pytest.approx(100 * (1.5 + 1) / 2),
         (LTH, 0, 0, "relative_mce"): pytest.approx(100),
-        (LTH, 0, 3, "relative_mce"): pytest.approx(100 * (0.44 + 0.14) / 0.3 / 2),
+        (LTH, 0, 3, "relative_mce"): pytest.approx(100 * (0.44 / 0.3 + 0.14 / 0.2) / 2),
     }
 
 
@@ -67,8 +67,8 @@ def test_a_run_can_be_the_baseline_of_all() -> None:
     )
     found = told(rows, OTHER)  # its mean is 3/4 of DENSE
     assert found[LTH, 0, 0, "mce"] == pytest.approx(100 / 0.75)
-    assert found[LTH, 0, 3, "mce"] == pytest.approx(112.5 / 0.75)
-    assert found[LTH, 0, 3, "relative_mce"] == pytest.approx(100 * (0.44 + 0.14) / 0.3 / 2)
+    assert found[LTH, 0, 3, "mce"] == pytest.approx(125 / 0.75)
+    assert found[LTH, 0, 3, "relative_mce"] == pytest.approx(100 * (0.44 / 0.3 + 0.14 / 0.225) / 2)
     with pytest.raises(UsageError, match="baseline=nothing has no corruption errors"):
         corruption_indices(rows, "nothing")
 
@@ -101,10 +101,10 @@ def test_the_figure_draws_mce_in_place_of_the_raw_error(tmp_path: Path) -> None:
     rows = frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, DENSE))
     Curves(formats=("svg",)).draw(rows, tmp_path)
     points = pd.read_csv(tmp_path / "curves-digits-resnet20.csv").set_index(["metric", "round"])
-    assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([112.5, 100])
+    assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([125, 100])
     assert "corruption_error" not in points.index.get_level_values("metric")
     half = {kind: error / 2 for kind, error in DENSE.items()}
     rows = frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, half))
     Curves(formats=("svg",), metrics=("mce", "relative_mce"), pruner=("lth",), baseline=OTHER).draw(rows, tmp_path)
     points = pd.read_csv(tmp_path / "curves-digits-resnet20.csv").set_index(["metric", "round"])
-    assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([225, 200])
+    assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([250, 200])
