@@ -54,6 +54,8 @@ mutants-quarter: install  ## a quarter of the mutants, another one with each com
 
 bench: install  ## CPU seconds beside what a careful user would write: python -m benchmarks.run --help
 	for case in loader lenet300-mnist resnet20-cifar; do $(BIN)/python -m benchmarks.run --case $$case || exit 1; done
+	$(BIN)/python -m benchmarks.corruptions
+	$(BIN)/python -m benchmarks.evaluation
 
 clean:  ## remove caches (never outputs)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
