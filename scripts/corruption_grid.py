@@ -23,7 +23,7 @@ from ticketsearch.data.cifar import Cifar10
 from ticketsearch.data.corruptions import EXTRA, KINDS, SEVERITIES, Table, corrupt, frost_is_procedural, refusal
 from ticketsearch.data.digits import Digits
 from ticketsearch.data.mnist import Mnist
-from ticketsearch.errors import TicketError
+from ticketsearch.errors import TicketError, UsageError
 
 DATASETS: dict[str, type[Dataset]] = {"digits": Digits, "mnist": Mnist, "cifar10": Cifar10}
 
@@ -32,6 +32,8 @@ def draw(images: Tensor, table: Table, frost: Path | None, out: Path) -> None:
     """Two images under everything that makes sense for them, side by side in each column."""
     channels, high, wide = images.shape[1:]
     kinds = [kind for kind in (*KINDS, *EXTRA) if not refusal(kind, table, (channels, high, wide), frost)]
+    if not kinds:
+        raise UsageError(f"nothing of the table {table!r} makes sense for {high}x{wide} pixels", "--table cifar")
     grid = torch.full(
         (channels, len(kinds) * (high + 2), (1 + len(SEVERITIES)) * (2 * wide + 2)), 255, dtype=torch.uint8
     )
@@ -61,6 +63,8 @@ def main(typed: list[str] | None = None) -> int:
     options = parser.parse_args(typed)
     try:
         test = DATASETS[options.dataset]().read()[1].images
+        if not 0 <= options.image < len(test) - 1:
+            raise UsageError(f"--image {options.image}", f"two images are drawn, from 0 to {len(test) - 2} on")
         draw(test[options.image : options.image + 2], options.table, options.frost, options.out)
     except TicketError as error:
         sys.stderr.write(f"{error}\n")

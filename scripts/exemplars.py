@@ -52,7 +52,8 @@ def told(found: pd.DataFrame, dense: Tensor, tickets: Tensor, labels: Tensor) ->
     """What they are, in words: how many, how hard, and of which classes."""
     among = torch.zeros(len(labels), dtype=torch.bool)
     among[torch.tensor(found["image"].to_numpy(), dtype=torch.int64)] = True
-    yield f"{len(found)} of {len(labels)} test images ({len(found) / len(labels):.2%}), votes of {len(dense)} seeds"
+    models = f"{len(dense)} seed" + "s" * (len(dense) != 1)
+    yield f"{len(found)} of {len(labels)} test images ({len(found) / len(labels):.2%}), votes of {models}"
     for name, part in (("exemplars", among), ("all others", ~among)):
         if part.any():
             right = [float((models[:, part] == labels[part]).double().mean()) for models in (dense, tickets)]
@@ -90,6 +91,8 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=Path("exemplars"), help="the folder of what is written (exemplars)")
     typed = parser.parse_args()
     try:
+        if typed.round < 1:
+            raise UsageError(f"--round {typed.round}", "tickets are compared with the dense models, which are round 0")
         dataset = dataset_of(typed.run, typed.root)
         test = dataset.load().test
         seeds = sorted({cell.seed for cell in Run(typed.run).cells() if cell.round == typed.round})
@@ -102,6 +105,7 @@ def main() -> int:
     found = exemplars(dense, tickets, test.labels, dataset.outputs)
     typed.to.mkdir(parents=True, exist_ok=True)
     found.to_csv(typed.to / "exemplars.csv", index=False, lineterminator="\n")
+    (typed.to / "exemplars.png").unlink(missing_ok=True)  # of another round
     if len(found):
         drawn(found, test, typed.to / "exemplars.png")
     sys.stdout.write("\n".join(told(found, dense, tickets, test.labels)) + f"\nwritten to {typed.to}\n")

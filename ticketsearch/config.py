@@ -172,7 +172,8 @@ class Config:
         parts = {part: {"name": self.names[part]} | full(getattr(self, part)) for part in PARTS}
         options = {"order_seed": self.options.order_seed, "prunable": self.options.prunable}
         twin = {"twin": self.twin.run_name} if self.twin else {}
-        return {"id": self.id, "identity": self.identity(), **parts, **options, **twin}
+        sample = {"sample": self.dataset.sample}  # no part of the identity, but what `evaluate` goes on with
+        return {"id": self.id, "identity": self.identity(), **parts, **options, **sample, **twin}
 
     @classmethod
     def restored(cls, run: Path, options: Options, families: "Mapping[str, Metric]") -> "Config":
@@ -193,6 +194,8 @@ class Config:
             if not all(re.fullmatch(NAME, name) for name in names.values()):
                 raise TypeError(f"folders are named by them: {names}")
             parts = {part: build(stored[part], part, options.extensions, base) for part, base in PARTS.items()}
+            if "sample" in stored:
+                parts["dataset"] = replace(parts["dataset"], sample=int(stored["sample"]))
             options = replace(options, order_seed=stored["order_seed"], prunable=stored["prunable"])
             beside = Path(stored["twin"]).name if "twin" in stored else None
             if beside in ("", "..", run.name):

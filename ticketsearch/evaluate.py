@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -86,6 +86,7 @@ def _measure(
     more: dict[str, Any] = {"settings": settings(metric)}
     try:
         values = metric(experiment.model, experiment.data, ctx)
+        _check_skipped(values, metric.lacks(ctx.dataset))
         _check_unchanged(experiment.model, weights)
         more["seconds"] = (time.perf_counter() - started) / len(values)
     except Exception as error:  # noqa: BLE001 - whatever a metric does wrong, the round and the other metrics are kept
@@ -100,6 +101,12 @@ def _measure(
         experiment.display.notice(f"{family} of round {columns['round']} failed: {more['error']}")
         values = [Value(family, float("nan"), None)]
     return [row(columns, family, value, **more | _if_not_finite(value, more)) for value in values]
+
+
+def _check_skipped(values: Sequence[Value], lacking: frozenset[str]) -> None:
+    """Raise ValueError if something was skipped that `lacks` does not say: it would be measured again for ever."""
+    if unsaid := {value.skipped for value in values} - lacking - {""}:
+        raise ValueError(f"`lacks` does not say why it skipped: {min(unsaid)}")
 
 
 def _check_unchanged(model: nn.Module, weights: Weights) -> None:

@@ -73,8 +73,16 @@ def test_values_are_those_of_a_plain_loop(kind: str, monkeypatch: pytest.MonkeyP
 
 def test_all_fifteen_are_the_default_and_frost_without_pictures_says_so() -> None:
     found = measured(Corruption(severities=(3,), images=20), network(), digits(20))
-    kinds = {variant.rpartition("-")[0] for name, variant in found if name == "corruption_error" and variant}
-    assert kinds == {*KINDS, "procedural_frost"} - {"frost"}
+    kinds = {variant.removesuffix("-3") for name, variant in found if name == "corruption_error" and variant}
+    assert kinds == {*KINDS, "procedural_frost", "clean"} - {"frost"}
+
+
+def test_the_clean_error_is_that_of_the_same_images() -> None:
+    data, model = digits(60), network()
+    found = measured(Corruption(kinds=("fog",), severities=(1,), images=25), model, data)
+    right = predict(model, data.test).argmax(1) == data.test.labels
+    assert found["corruption_error", "clean"].value == pytest.approx(1 - float(right[:25].double().mean()))
+    assert found["corruption_error", ""].value == found["corruption_error", "fog-1"].value
 
 
 def test_frost_with_pictures_is_frost(tmp_path: Path) -> None:
@@ -87,8 +95,14 @@ def test_frost_with_pictures_is_frost(tmp_path: Path) -> None:
             tmp_path / "frost" / f"frost{number}.{suffix}"
         )
     dataset = type(DATASET)(subset=150, validation=50, root=str(tmp_path))
-    found = measured(Corruption(kinds=("frost",), severities=(1,), images=20), network(), digits(20), dataset)
+    metric = Corruption(kinds=("frost",), severities=(1,), images=20)
+    found = measured(metric, network(), digits(20), dataset)
     assert ("corruption_error", "frost-1") in found
+    kinds = {metric.suited(each).frost for each in (dataset, DATASET)}
+    assert "grown" in kinds  # settings of the two differ, so their rows are never mixed
+    assert len(kinds) == 2
+    (tmp_path / "frost" / "frost3.png").unlink()
+    assert metric.lacks(dataset) == {"frost pictures are missing: frost3.png"}
 
 
 def test_what_makes_no_sense_is_skipped_with_the_reason() -> None:
@@ -123,7 +137,7 @@ def test_published_files_are_looked_at_as_they_are(tmp_path: Path, monkeypatch: 
     expected = float((logits.argmax(1) != split.labels[:25]).double().mean())
     assert found["corruption_error", "fog-2"].value == expected
     assert metric.lacks(dataset) == {found["corruption_error", "snow-2"].skipped}
-    assert "snow.npy is not there" in found["corruption_error", "snow-2"].skipped
+    assert found["corruption_error", "snow-2"].skipped == "CIFAR-10-C/snow.npy is not in the folder of datasets"
     np.save(tmp_path / "CIFAR-10-C" / "labels.npy", np.tile((split.labels.numpy() + 1) % 10, 5))
     with pytest.raises(ValueError, match="of other test images"):
         measured(metric, model, Data(split, split, split), dataset)

@@ -228,8 +228,7 @@ def test_the_first_set_and_score_are_the_ones_that_figures_show() -> None:
 
 def test_no_more_images_are_looked_at_than_there_are() -> None:
     values, *_ = whole(Ood(("gaussian",), 60), 30)
-    assert 30 * 60 * values["ood_auroc", "gaussian/energy"].value % 0.5 == pytest.approx(0, abs=1e-9)
-    assert values != whole(Ood(("gaussian",), 30), 30)[0]
+    assert values == whole(Ood(("gaussian",), 30), 30)[0]  # of the other set neither, or AUPR would depend on it
 
 
 def test_a_set_that_is_not_there_is_skipped_and_the_others_are_measured(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.rows import frame, row
+from tests.unit.rows import curve, frame, row
 from ticketsearch.analysis.mce import corruption_indices
 from ticketsearch.errors import UsageError
 from ticketsearch.figures.curves import Curves
@@ -17,7 +17,7 @@ LTH, OTHER = "digits-resnet20-lth-11aabbcc", "digits-vgg11-dense-22aabbcc"
 def cell(run: str, round: int, clean: float, errors: Mapping[str, float], seed: int = 0) -> list[dict[str, object]]:
     fields = {"family": "corruption", "better": -1.0, "seed": seed}
     return [
-        row(run, round, 1 - clean, seed=seed),
+        row(run, round, clean, "corruption_error", variant="clean", **fields),
         *(row(run, round, value, "corruption_error", variant=variant, **fields) for variant, value in errors.items()),
         row(run, round, sum(errors.values()) / len(errors), "corruption_error", **fields),
     ]
@@ -79,6 +79,24 @@ def test_what_cannot_be_compared_is_left_out() -> None:
     assert set(found) == {(LTH, 0, 0, "mce"), (LTH, 0, 0, "relative_mce")}
 
 
+def test_the_extra_corruptions_are_not_among_the_fifteen() -> None:
+    more = {"spatter-1": 0.9, "speckle_noise-1": 0.9, "gaussian_blur-1": 0.9, "saturate-1": 0.9}
+    found = told(frame(*cell(LTH, 0, 0.05, DENSE | more), *cell(LTH, 3, 0.08, TICKET | dict.fromkeys(more, 0.1))))
+    assert found[LTH, 0, 3, "mce"] == pytest.approx(125)
+
+
+def test_a_corruption_that_costs_the_baseline_nothing_has_no_relative_error() -> None:
+    none = {"fog-1": 0.05, "fog-2": 0.05}
+    found = told(frame(*cell(LTH, 0, 0.05, none), *cell(LTH, 3, 0.05, {"fog-1": 0.1, "fog-2": 0.1})))
+    assert found == {(LTH, 0, 0, "mce"): pytest.approx(100), (LTH, 0, 3, "mce"): pytest.approx(200)}
+
+
+def test_other_runs_do_not_stand_in_the_way_of_a_selection(tmp_path: Path) -> None:
+    other = [dict(line, settings=name) for name in ("one", "two") for line in cell(OTHER, 0, 0.0, DENSE)]
+    rows = frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *curve(LTH, {0: 0.9, 3: 0.9}), *other)
+    assert Curves(formats=("svg",), model=("resnet20",)).draw(rows, tmp_path)
+
+
 def test_a_baseline_without_errors_is_none() -> None:
     none = dict.fromkeys(DENSE, 0.0)
     assert told(frame(*cell(LTH, 0, 0.0, none), *cell(LTH, 3, 0.08, TICKET))) == {}
@@ -98,13 +116,14 @@ def test_a_row_is_of_the_ticket() -> None:
 
 
 def test_the_figure_draws_mce_in_place_of_the_raw_error(tmp_path: Path) -> None:
-    rows = frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, DENSE))
+    accuracy = [line for run in (LTH, OTHER) for line in curve(run, {0: 0.9, 3: 0.9})]
+    rows = frame(*accuracy, *cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, DENSE))
     Curves(formats=("svg",)).draw(rows, tmp_path)
     points = pd.read_csv(tmp_path / "curves-digits-resnet20.csv").set_index(["metric", "round"])
     assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([125, 100])
     assert "corruption_error" not in points.index.get_level_values("metric")
     half = {kind: error / 2 for kind, error in DENSE.items()}
-    rows = frame(*cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, half))
+    rows = frame(*accuracy, *cell(LTH, 0, 0.05, DENSE), *cell(LTH, 3, 0.08, TICKET), *cell(OTHER, 0, 0.0, half))
     Curves(formats=("svg",), metrics=("mce", "relative_mce"), pruner=("lth",), baseline=OTHER).draw(rows, tmp_path)
     points = pd.read_csv(tmp_path / "curves-digits-resnet20.csv").set_index(["metric", "round"])
     assert points.loc[("mce", 3), ["mean", "dense_mean"]].tolist() == pytest.approx([250, 200])

@@ -9,8 +9,8 @@ def trained_epochs(rows: pd.DataFrame) -> "pd.Series[int]":
     Args:
         rows: tidy rows, those of family `training` among them.
     """
-    losses = rows[(rows["family"] == "training") & (rows["metric"] == "loss")]
-    losses = losses[
-        losses["variant"].str.startswith("epoch-") & ((losses["round"] > 0) | (losses["run"] == losses["dense"]))
-    ]
-    return losses["variant"].str.removeprefix("epoch-").astype(int).groupby(losses["run"]).max()
+    own = (rows["round"] > 0) | (rows["run"] == rows["dense"])
+    losses = rows[own & (rows["family"] == "training") & (rows["metric"] == "loss")]
+    losses = losses[losses["variant"].str.startswith("epoch-")]
+    each = losses.groupby(["run", "seed", "round"])["variant"].nunique()  # one that was rewound has no first epochs
+    return each.groupby(level="run").max()

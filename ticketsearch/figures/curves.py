@@ -76,9 +76,11 @@ class Curves(base.Figure):
         Raises:
             UsageError: nothing is left to draw, a metric has no rows, or rows of several settings cannot be compared.
         """
-        corrupted = rows[rows["metric"].isin(["corruption_error", "accuracy"])]  # a baseline need not be selected
-        indices = corruption_indices(measured(corrupted, self.settings), self.baseline)
+        baseline = rows[rows["run"] == self.baseline]  # it need not be selected
         rows = self.select(rows)
+        corrupted = pd.concat([rows, baseline]).drop_duplicates()
+        corrupted = measured(corrupted[corrupted["metric"] == "corruption_error"], self.settings)
+        indices = corruption_indices(corrupted, self.baseline)
         rows = rows[rows["run"] != rows["dense"]]
         if rows.empty:
             raise UsageError("only dense models to draw", "curves need tickets", "ticketsearch run pruner=lth")
@@ -116,7 +118,7 @@ def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
     decided = {run: regions(values, run, figure.tolerance) for run in names}
     epochs = set(trained_epochs(rows))
     rows, values = (part[(part["variant"] == "") & (part["split"] == figure.split)] for part in (rows, values))
-    metrics = _panels(figure.metrics, set(values["metric"]))
+    metrics = _panels(figure.metrics, values)
     values = values[values["metric"].isin(metrics)]
     dense = _dense(values, figure.band)
     points = statistics(values, IDENTITY, figure.band)
@@ -129,13 +131,13 @@ def _chart(figure: Curves, rows: pd.DataFrame, indices: pd.DataFrame) -> _Chart:
     return _Chart(shown, points, dense, names, decided, notes, epochs)
 
 
-def _panels(wanted: tuple[str, ...], present: set[str]) -> list[str]:
-    """The metrics to draw, in order; by default only one of two that say the same: `nll` and `loss`, `mce` and
-    `corruption_error`.
+def _panels(wanted: tuple[str, ...], values: pd.DataFrame) -> list[str]:
+    """The metrics to draw, in order; by default only one of two that say the same: `nll` and `loss`, and `mce` and
+    `corruption_error` where every ticket has both.
     """
-    hidden = {
-        than for better, than in (("nll", "loss"), ("mce", "corruption_error")) if better in present and not wanted
-    }
+    points = values.groupby("metric").size()
+    present, better = set(points.index), (("nll", "loss"), ("mce", "corruption_error"))
+    hidden = {than for one, than in better if not wanted and points.get(one, 0) >= points.get(than, 0)}
     panels = [metric for metric in wanted or DEFAULT if metric in present - hidden]
     if not panels:
         there = ", ".join(sorted(present)) or "none"

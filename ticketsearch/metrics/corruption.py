@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,8 @@ class Corruption(Metric):
     """Error, NLL and ECE on every corruption and severity of Hendrycks & Dietterich (2019), raw; variant
     `KIND-SEVERITY`, and without a variant the mean over all that were measured. mCE is derived from these rows
     (`ticketsearch.analysis.mce`). Frost is laid over by pictures in the folder `frost` of the datasets' folder, as
-    published; without it the frost is grown from noise, and its variant is `procedural_frost-SEVERITY`.
+    published; without it the frost is grown from noise, and its variant is `procedural_frost-SEVERITY`. Variant `clean`
+    is the error on the same images as they are.
 
     The images go through a folded copy of the model, in bfloat16 where that is native; `sweep_difference` says how far
     its logits are from the exact ones on the clean images, and its variant what was used.
@@ -39,6 +40,7 @@ class Corruption(Metric):
         images: how many test images, the first of them; null: `dataset.sample`.
         files: take the published CIFAR-10-C and CIFAR-100-C in the dataset's folder in place of corrupting the images.
         bins: of the ECE, of equal width.
+        frost: which frost: filled in with the beginning of the SHA-256 of the pictures, or `grown`.
     """
 
     kinds: Annotated[tuple[str, ...], MinLen(1)] = KINDS
@@ -47,6 +49,7 @@ class Corruption(Metric):
     images: Annotated[int, Ge(1)] | None = None
     files: bool = False
     bins: Annotated[int, Ge(1)] = 15
+    frost: str = ""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.kinds) - {*KINDS, *EXTRA})
@@ -55,13 +58,17 @@ class Corruption(Metric):
         if len(set(self.kinds)) < len(self.kinds) or len(set(self.severities)) < len(self.severities):
             raise ValueError("kinds and severities are listed once each")
 
+    def suited(self, dataset: Dataset) -> Self:
+        needed = "frost" in self.kinds and not self.files
+        return replace(super().suited(dataset), frost=_which_frost(dataset) if needed else "")
+
     def lacks(self, dataset: Dataset) -> frozenset[str]:
         return frozenset(filter(None, (self._missing(kind, dataset) for kind in self.kinds)))
 
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
         clean = data.test[: self.images]
         sweep = Sweep(model, clean.images, ctx.logits("test", data.test)[: len(clean)])
-        values, wrong = list[Value](), list[Tensor]()
+        values, wrong = [_clean_error(ctx.logits("test", data.test), clean)], list[Tensor]()
         for kind in self.kinds:
             missing = self._missing(kind, ctx.dataset)
             for severity in self.severities:
@@ -73,8 +80,9 @@ class Corruption(Metric):
                 wrong.append((logits.argmax(1) != clean.labels).double())
                 values += self._values(logits.double(), clean.labels, variant)
         how = str(sweep.dtype).removeprefix("torch.") if sweep.fast else "exact"
-        values.append(Value("sweep_difference", sweep.difference, None, variant=how))
-        return [*values, *_means(values, wrong)]
+        if math.isfinite(sweep.difference):
+            values.append(Value("sweep_difference", sweep.difference, None, variant=how))
+        return [*values, *_means(values[1:], wrong)]
 
     def _missing(self, kind: str, dataset: Dataset) -> str:
         """Why a corruption cannot be looked at; '' if it can."""
@@ -82,8 +90,8 @@ class Corruption(Metric):
             return corruptions.refusal(kind, self.table, dataset.shape, _frost(dataset))
         if not dataset.corrupted or dataset.only is not None:
             return "corruption.files: there are published ones of all classes of CIFAR-10 and CIFAR-100"
-        file = data_folder(dataset.root) / dataset.corrupted / f"{kind}.npy"
-        return "" if file.is_file() else f"{file} is not there"
+        file = Path(dataset.corrupted) / f"{kind}.npy"
+        return "" if (data_folder(dataset.root) / file).is_file() else f"{file} is not in the folder of datasets"
 
     def _named(self, kind: str, dataset: Dataset) -> str:
         """What a corruption is called: one that is not as published has a name of its own."""
@@ -111,6 +119,19 @@ class Corruption(Metric):
             Value("corruption_nll", float(nll.mean()), -1, "nats", "test", spread, variant),
             Value("corruption_ece", ece, -1, variant=variant),
         ]
+
+
+def _clean_error(logits: Tensor, clean: Split) -> Value:
+    error = float((logits[: len(clean)].argmax(1) != clean.labels).double().mean())
+    return Value("corruption_error", error, -1, stderr=math.sqrt(error * (1 - error) / len(clean)), variant="clean")
+
+
+def _which_frost(dataset: Dataset) -> str:
+    """Tells frosts apart; a folder without all of the pictures has none."""
+    folder = _frost(dataset)
+    if corruptions.frost_is_procedural(folder):
+        return "grown"
+    return "" if corruptions.missing(folder) else corruptions.fingerprint(folder)[:12]
 
 
 def _frost(dataset: Dataset) -> Path | None:

@@ -35,7 +35,7 @@ class Ood(Metric):
     Attributes:
         sets: names of `ticketsearch.data.ood`, or of files `ood/NAME.npz` of one's own in the folder of datasets, with
             an array `images`, uint8 [N, H, W, C]; None: those of the dataset.
-        images: how many of each set at most, and how many test images, the first of them; None: the dataset's `sample`.
+        images: how many test images, the first of them, and at most as many of each set; None: the dataset's `sample`.
         scores: which.
     """
 
@@ -68,7 +68,7 @@ class Ood(Metric):
         inside, values = ctx.logits("test", data.test)[:count], list[Value]()
         for name in self.sets or dataset.ood:
             reason = ood.lacking(name, folder)
-            outside = None if reason else _logits(name, count, data.test, ctx)
+            outside = None if reason else _logits(name, len(inside), data.test, ctx)
             for score in self.scores:
                 values += _values(score, inside, outside, self._variant(name, score, dataset), reason)
         return values

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -24,7 +25,7 @@ class Sweep:
 
     Attributes:
         difference: norm of the difference between its logits and the exact ones on the clean images, relative to the
-            norm of the exact ones without their mean.
+            norm of the exact ones without their mean; not finite where these are all the same.
         fast: whether the copy is used.
     """
 
@@ -39,8 +40,7 @@ class Sweep:
         self.dtype = native_dtype(images.device)
         self._model = folded(model, images[:1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fast = True
-        centred = exact - exact.mean(0)
-        self.difference = float((self.logits(images) - exact).norm() / centred.norm().clamp_min(1e-30))
+        self.difference = float((self.logits(images) - exact).norm() / (exact - exact.mean(0)).norm())
         if not self.difference <= TOLERANCE[self.dtype]:
             self.fast, self._model = False, model
 
@@ -123,5 +123,8 @@ class _Readers(TorchFunctionMode):
         """Each convolution that a batch norm reads, and nothing else does; one that is used twice is none."""
         times = Counter(conv for conv, _ in self._outputs)
         for conv, output in self._outputs:
-            if id(output) in self._norms and self._uses[id(output)] == 1 and times[conv] == 1:
-                yield conv, self._norms[id(output)]
+            norm = self._norms.get(id(output))
+            if norm is None or norm.running_mean is None or is_parametrized(conv):  # no numbers to fold, nowhere to
+                continue
+            if self._uses[id(output)] == 1 and times[conv] == 1:
+                yield conv, norm

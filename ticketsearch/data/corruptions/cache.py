@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ticketsearch.data.corruptions.generate import corrupt, pictures_of
 from ticketsearch.data.corruptions.tables import Table
+from ticketsearch.errors import UsageError
 from ticketsearch.files import write_atomic
 
 REVISION = 1
@@ -47,22 +48,21 @@ def corrupted(
 
     Raises:
         UsageError, DataMissing: see `corrupt`.
-        OSError: the folder cannot be written.
+        UsageError: the folder cannot be written.
     """
     own = (folder or default_folder()) / _key(images, table, pictures_of(kind, frost))
     path = own / f"{kind}-{severity}.npy"
     found = _read(path, tuple(images.shape))
-    if found is None:
-        _write(path, images, kind, severity, table, frost)
-        found = _read(path, tuple(images.shape))
-        if found is None:
-            raise OSError(None, "does not hold what was written to it", str(path))
+    if found is None:  # what was made is not read back: another process may be making the same
+        found = _made(images, kind, severity, table, frost)
+        _write(path, found)
     return torch.from_numpy(found).to(images.device)
 
 
 def _key(images: Tensor, table: str, pictures: str) -> str:
     """SHA-256 of everything that pixels depend on besides kind and severity, 32 hexadecimal digits of it."""
-    found = hashlib.sha256(f"{REVISION} {table} {pictures} {images.dtype} {tuple(images.shape)}".encode())
+    where = images.device.type  # another device may round another way
+    found = hashlib.sha256(f"{REVISION} {table} {pictures} {where} {images.dtype} {tuple(images.shape)}".encode())
     for part in images.split(_images_of(images)):
         found.update(part.cpu().contiguous().numpy())
     return found.hexdigest()[:32]
@@ -73,20 +73,26 @@ def _images_of(images: Tensor) -> int:
     return max(1, CHUNK // max(1, images[:1].numel()))
 
 
-def _write(path: Path, images: Tensor, kind: str, severity: int, table: Table, frost: Path | None) -> None:
-    """Make the images and put both files in their places."""
-    content = io.BytesIO()
-    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(images.shape)}
-    np.lib.format.write_array_header_1_0(content, header)
-    size = _images_of(images)
+def _made(images: Tensor, kind: str, severity: int, table: Table, frost: Path | None) -> np.ndarray:
+    """The corrupted images, made a chunk at a time."""
+    found, size = np.empty(tuple(images.shape), np.uint8), _images_of(images)
     for first in range(0, len(images), size):
         part = corrupt(images[first : first + size], kind, severity, table, frost=frost, first=first)
-        content.write(part.cpu().numpy().tobytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    checksum = path.with_suffix(".sha256")
-    checksum.unlink(missing_ok=True)
-    write_atomic(path, content.getvalue())
-    write_atomic(checksum, hashlib.sha256(content.getbuffer()).hexdigest().encode())
+        found[first : first + size] = part.cpu().numpy()
+    return found
+
+
+def _write(path: Path, images: np.ndarray) -> None:
+    """Put both files in their places; processes that make the same images write the same bytes."""
+    content = io.BytesIO()
+    np.lib.format.write_array(content, images, allow_pickle=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content.getvalue())
+        write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content.getbuffer()).hexdigest().encode())
+    except OSError as error:
+        what = f"corrupted images cannot be kept in {path.parent}: {error.strerror}"
+        raise UsageError(what, "XDG_CACHE_HOME names a folder that may be written to") from error
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -90,7 +90,7 @@ def refusal(kind: str, table: Table, shape: tuple[int, int, int], frost: Path | 
     if kind in _COLOURED and channels == 1:
         return f"{kind} needs colours: one channel has no hue"
     if kind in _PICTURED and (lacking := missing(frost)):
-        return f"frost pictures are missing in {frost}: {lacking}"
+        return f"frost pictures are missing: {lacking}"
     return ""
 
 
