@@ -80,7 +80,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run --config-dir ", []), ("run out=", []), ("run dataset.root=", []), ("results --to ", []),  # files follow
         ("plot band=r", ["band=range"]), ("plot figure=", [f"figure={name}" for name in OWN.choices("figure")]),
         ("plot formats=[png,", ["formats=[png,pdf", "formats=[png,svg"]), ("plot metrics=[cal", []),
-        ("evaluate pruner=[lth,om", ["pruner=[lth,omp"]), ("evaluate dataset.", ["dataset.root="]),
+        ("evaluate pruner=[lth,om", ["pruner=[lth,omp"]), ("evaluate dataset.", ["dataset.root=", "dataset.sample="]),
         ("status ", ["out="]), ("results --s", ["--strict"]), ("completion ", ["bash", "zsh", "fish"]),
         ("list pru", ["pruners"]), ("list rest re", ["rewinds", "recipes"]), ("nonsense ", []),
     ],
@@ -197,7 +197,8 @@ def test_every_value_that_is_offered_is_taken(name: str, capsys: pytest.CaptureF
     for key in keys(f"{name} "):
         if key not in ("pruner", "rewind"):  # each of whose choices is composed in tests/contract/test_settings.py
             part = key.split(".")[0]
-            alone = part if part in ("pruner", "rewind", "metrics", "experiment", "debug") else ""
+            apart = ("pruner", "rewind", "metrics", "experiment", "debug", "figure")  # and a choice from its settings
+            alone = part + "." * (part == "metrics" != key) if part in apart else ""
             for n, reply in enumerate(offered(f"{name} {key}=")):
                 lines.setdefault((alone, n), []).append(reply)
     for words in lines.values():

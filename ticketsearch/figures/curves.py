@@ -21,7 +21,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.labels import labels
-from ticketsearch.analysis.mce import DENSE, INDICES, corruption_indices
+from ticketsearch.analysis.mce import INDICES, corruption_indices
 from ticketsearch.analysis.regions import Region, Regions, regions, spans
 from ticketsearch.analysis.seeds import Band, latest, measured, statistics
 from ticketsearch.errors import UsageError
@@ -61,7 +61,7 @@ class Curves(base.Figure):
     tolerance: float = 0.01
     band: Band = "std"
     split: Literal["test", "val", "train"] = "test"
-    baseline: str = DENSE
+    baseline: str = "dense"
 
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:
         """Draw `curves-<dataset>-<model>`, with the plotted points as CSV.
