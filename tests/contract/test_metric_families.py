@@ -111,6 +111,12 @@ def test_what_is_skipped_is_what_is_lacking(family: str) -> None:
 
 
 @every_family
+def test_its_yaml_says_what_it_gives(family: str) -> None:
+    given = {value.name for value in measured([family])[family]}
+    assert sorted(given) == OWN.head("metrics", family).facts["gives"].split(", ")
+
+
+@every_family
 def test_directions_are_the_documented_ones(family: str) -> None:
     for value in measured([family])[family]:
         assert value.better in (1, -1, None)

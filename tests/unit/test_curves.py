@@ -283,10 +283,12 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
     ("fields", "what", "right"),
     [
         ({"metrics": ("acuracy",)}, "no rows of metric 'acuracy'", "did you mean 'accuracy'?  (choices: accuracy maj"),
-        ({"metrics": ("ece",)}, "no rows of metric 'ece'", "(choices: accuracy majority_share)"),
+        ({"metrics": ("ece",)}, "no values of ece", "error: it went wrong"),
+        ({"metrics": ("accuracy", "pgd_accuracy")}, "no values of pgd_accuracy", "the family pgd measures it"),
+        ({"metrics": ("mce",)}, "no values of mce", "the family corruption measures it"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'?  (choices: lth omp)"),
         ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "(choices: digits)"),
-        ({"metrics": ("sce",)}, "no rows of metric 'sce'", "(choices: accuracy majority_share)"),
+        ({"metrics": ("sce",)}, "no values of sce", "the family calibration measures it"),
         ({"split": "train"}, "there is no metric to draw", "none"),
         ({"formats": ("gif",)}, "no format 'gif'", "png, pdf, svg"),
         ({"band": "sem"}, "no band 'sem'", "std, range, none"),
@@ -294,7 +296,7 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
     ],
 )
 def test_what_is_refused(fields: dict[str, Any], what: str, right: str, tmp_path: Path) -> None:
-    other = [row(LTH, 1, 0, "ece", status="error"), row(LTH, 1, 0, "sce", split="val")]
+    other = [row(LTH, 1, 0, "ece", status="error", error="it went wrong"), row(LTH, 1, 0, "sce", split="val")]
     rows = frame(*run(LTH, ACCURACY), *run(OMP, ACCURACY), *other)
     with pytest.raises(UsageError) as refused:
         Curves(**fields).draw(rows, tmp_path)

@@ -99,6 +99,17 @@ def test_two_settings_are_refused_by_name_unless_one_is_chosen() -> None:
     assert sorted(measured(rows, ["b" * 12])["value"]) == [0.3, 0.8]
 
 
+def test_settings_that_every_ticket_was_measured_with_last_count() -> None:
+    first = [row(run, n, 0.1 * n, "ece") for run in (LTH, OMP) for n in range(3)]
+    again = [row(run, n, 0.2 * n, "ece", settings="b" * 12, sequence=7) for run in (LTH, OMP) for n in range(3)]
+    assert measured(frame(*first, *again))["value"].tolist() == pytest.approx([0, 0.2, 0.4] * 2)
+    assert measured(frame(*again, *first))["value"].tolist() == pytest.approx([0, 0.2, 0.4] * 2)
+    with pytest.raises(UsageError, match="several settings"):  # one ticket was not measured anew
+        measured(frame(*first, *again[:-1]))
+    with pytest.raises(UsageError, match="several settings"):  # of one ticket the first way is the last
+        measured(frame(*first[:-1], first[-1] | {"sequence": 8}, *again))
+
+
 def test_settings_are_compared_across_runs_but_not_across_datasets_nor_with_failures() -> None:
     other = "cifar10-resnet20-lth-0a0a0a0a"
     fine = frame(row(LTH, 1, 0.9), row(other, 1, 0.8, settings="b"), row(LTH, 1, 0, settings="c", status="error"))

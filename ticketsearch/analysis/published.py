@@ -19,6 +19,7 @@ class Published:
     """The readings of one publication.
 
     Attributes:
+        name: what it is called where there is little room.
         source: authors, title, year.
         reading: how the points came about, and what they lack.
         metrics: metric -> `better` (+1 or -1), and where known `unit` and `error`, the reading error of a value.
@@ -26,6 +27,7 @@ class Published:
             our own rows (fractions, mCE in percent). Rounds remove 20 % of what is left.
     """
 
+    name: str
     source: str
     reading: str
     metrics: Mapping[str, Mapping[str, Any]]

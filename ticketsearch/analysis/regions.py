@@ -57,13 +57,14 @@ class Regions:
         return "II" if self.first_round_in_III is None or round < self.first_round_in_III else "III"
 
 
-def regions(rows: pd.DataFrame, run: str, tolerance: float = 0.01) -> Regions:
+def regions(rows: pd.DataFrame, run: str, tolerance: float = 0.01, settings: Sequence[str] = ()) -> Regions:
     """Decide the regions of a run by its test accuracy.
 
     Args:
         rows: tidy rows, of which those with status ok, split test, weights last, at end are looked at.
         run: the run's id; its round 0 is its dense model.
         tolerance: how far below dense Region I reaches, a fraction in [0, 1): 0.01 is one percentage point.
+        settings: hashes to take where accuracy was measured in several ways (`analysis.seeds.measured`).
 
     Returns:
         The regions. Each mean is over the seeds that exist at that round, and is compared with dense over those same
@@ -77,7 +78,7 @@ def regions(rows: pd.DataFrame, run: str, tolerance: float = 0.01) -> Regions:
     rows = rows[rows["run"] == run]
     reached = range(rows["round"].max() + 1 if len(rows) else 0)
     rows = rows[(rows["split"] == "test") & (rows["variant"] == "")]
-    rows = measured(rows[rows["metric"].isin(["accuracy", "majority_share"])])
+    rows = measured(rows[rows["metric"].isin(["accuracy", "majority_share"])], settings)
     accuracy = rows[rows["metric"] == "accuracy"].dropna(subset=["value"])
     means, unpaired = _against_dense(accuracy, run)
     chance = _chance(rows[rows["metric"] == "majority_share"])

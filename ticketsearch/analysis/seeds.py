@@ -36,25 +36,27 @@ def measured(rows: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
         settings: hashes to take where a metric was measured in several ways.
 
     Returns:
-        Those rows; within one (dataset, model, metric, variant, split) all of one `settings`.
+        Those rows; within one (dataset, model, metric, variant, split) all of one `settings`: the one that was chosen,
+        else the only one, else the one that every ticket was measured with last: all of them were measured anew.
 
     Raises:
-        UsageError: a metric has rows of several settings and `settings` does not choose one: curves that were
-            measured in different ways cannot be compared.
+        UsageError: a metric has rows of several settings, `settings` does not choose one, and none was the last for
+            every ticket: curves that were measured in different ways cannot be compared.
     """
     rows = latest(rows)
     rows = rows[(rows["status"] == "ok") & (rows["weights"] == "last") & (rows["at"] == "end")]
     chosen = rows["settings"].isin(list(settings))
     rows = rows[chosen | ~chosen.groupby([rows[name] for name in COMPARED]).transform("any")]
-    for key, group in rows.groupby(COMPARED)["settings"]:
-        names = sorted(group.unique())
-        if len(names) > 1:
+    several = rows.groupby(COMPARED)["settings"].transform("nunique") > 1
+    newest = rows["sequence"] == rows.groupby([*COMPARED, "run", "seed", "round"])["sequence"].transform("max")
+    for key, group in rows[several & newest].groupby(COMPARED)["settings"]:
+        if len(names := sorted(group.unique())) > 1:
             raise UsageError(
                 f"'{key[2]}' of {key[0]} {key[1]} was measured with several settings: {', '.join(names)}",
                 "choose one of them, or evaluate every run with the same metric configuration",
                 f"ticketsearch plot 'settings=[\"{names[-1]}\"]'",
             )
-    return rows
+    return rows[~several | newest]
 
 
 def statistics(rows: pd.DataFrame, by: Sequence[str] = ("run", "round"), band: Band = "std") -> pd.DataFrame:

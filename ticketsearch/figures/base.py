@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
 
+from ticketsearch.analysis.mce import INDICES
+from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError, closest
 
 Format = Literal["png", "pdf", "svg"]
@@ -188,6 +190,33 @@ def require(field: str, wanted: Iterable[str], existing: Iterable[str]) -> None:
             kind, otherwise = field.removesuffix("s"), f"ticketsearch plot {field}={names[0]}" if names else ""
             what, attempt = f"no rows of {kind} '{name}'", f"ticketsearch plot {field}={{}}"
             raise closest(name, names, what, attempt, otherwise, f"{field}={name}")
+
+
+def require_metrics(wanted: Iterable[str], rows: pd.DataFrame, derived: Iterable[str] = ()) -> None:
+    """Refuse a metric that has no value, with the reason where rows say it, and the command that measures it.
+
+    Args:
+        wanted: the metrics asked for.
+        rows: the rows that could be drawn, those without a value among them.
+        derived: metrics that are made of the rows' ones.
+
+    Raises:
+        UsageError: one has no value.
+    """
+    there = set(rows.loc[rows["status"] == "ok", "metric"]) | set(derived)
+    families = {
+        name: family for family in OWN.families() for name in OWN.head("metrics", family).facts["gives"].split(", ")
+    }
+    families |= dict.fromkeys(INDICES, families["corruption_error"])
+    for name in wanted:
+        if name in families and name not in there:
+            right = f"the family {families[name]} measures it on tickets that there are"
+            for why in rows.loc[rows["metric"] == name, ["status", "error"]].head(1).to_dict("records"):
+                right = f"{why['status']}: {why['error'] or 'no reason was told'}"
+            raise UsageError(
+                f"no values of {name} to draw", right, f"ticketsearch evaluate 'metrics=[{families[name]}]'"
+            )
+    require("metrics", wanted, there)
 
 
 def looks(labels: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -1,0 +1,136 @@
+"""One panel of curves: the dense models, the curves styled by region, the ends of Region I; and the legend's keys."""
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from ticketsearch.analysis.regions import Region, Regions
+from ticketsearch.figures import base
+from ticketsearch.figures.chart import Chart
+
+# Dashes short enough to show between the markers of 30 rounds.
+STYLES: dict[Region, Any] = {"I": "-", "II": (0, (2.2, 1.1)), "III": (0, (0.9, 0.9))}
+GREYS = ("0.25", "0.5", "0.7")
+READ: dict[str, Any] = {"ls": "", "marker": ".", "ms": 4.5, "mew": 0, "alpha": 0.45}
+"""Points read off a publication: pale dots in the colour of the curve that they stand beside."""
+
+Looks = Mapping[str, tuple[str, str]]
+
+
+def panel(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collection[str] | None = None) -> int:
+    """Draw one metric.
+
+    Args:
+        axes: where.
+        chart: of what.
+        metric: one of those that the chart shows.
+        looks: label -> colour and marker.
+        runs: whose curves; None draws all.
+
+    Returns:
+        How many markers are stacked on top of the panel, above which a title may stand.
+    """
+    shown, runs = chart.shown[metric], chart.labels if runs is None else runs
+    for name, colour in _greys(chart).items():
+        for _, line in chart.dense[(chart.dense["label"] == name) & (chart.dense["metric"] == metric)].iterrows():
+            axes.axhline(shown.scale * line["mean"], color=colour, ls="-.", lw=1, zorder=2, gid=f"{line['dense']}")
+            axes.axhspan(shown.scale * line["low"], shown.scale * line["high"], color=colour, alpha=0.12, lw=0)
+    stacked = _boundaries(axes, {run: chart.regions[run] for run in runs}, chart.labels, looks)
+    for run in runs:
+        own = chart.points[(chart.points["run"] == run) & (chart.points["metric"] == metric)]
+        if not own.empty:
+            _curve(axes, own, chart.regions[run], shown.scale, looks[chart.labels[run]])
+    _read(axes, chart.published[chart.published["metric"] == metric], shown.scale, chart, looks, runs)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    if max(map(abs, axes.get_ylim())) >= 1e4:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    return stacked
+
+
+def _curve(axes: Axes, points: pd.DataFrame, where: Regions, scale: float, look: tuple[str, str]) -> None:
+    """A line for each region, from the last point of the region before; gaps are NaN, where lines and bands break."""
+    colour, marker = look
+    grid = points.set_index("round").reindex(range(points["round"].max() + 1))[["x", "mean", "low", "high"]]
+    grid = grid.replace([np.inf, -np.inf], np.nan) * [1, scale, scale, scale]
+    axes.fill_between(grid["x"], grid["low"], grid["high"], color=colour, alpha=0.15, lw=0)
+    for region, members in groupby(grid.index, where.of):
+        first, *_, last = [*members] * 2
+        piece = grid.loc[max(first - 1, 0) : last]
+        axes.plot(
+            piece["x"], piece["mean"], ls=STYLES[region], color=colour, gid=f"{where.run}/{region}", zorder=3,
+            marker=marker, ms=2.5, mew=0.6, mfc=colour if region == "I" else "white", markevery=slice(first > 0, None),
+        )  # fmt: skip
+
+
+def _read(axes: Axes, points: pd.DataFrame, scale: float, chart: Chart, looks: Looks, runs: Collection[str]) -> None:
+    """Published points beside the curves of `runs`, and beside the dense line."""
+    colours = {chart.labels[run]: looks[chart.labels[run]][0] for run in runs} | {"dense": GREYS[0]}
+    for label, colour in colours.items():
+        own = points[points["label"] == label]
+        if not own.empty:
+            gid = f"published/{label}"
+            axes.plot(own["round"], scale * own["value"], color=colour, gid=gid, zorder=2.5, **READ)
+
+
+def _boundaries(axes: Axes, regions: Mapping[str, Regions], labels: Mapping[str, str], looks: Looks) -> int:
+    """A line at each run's last round in Region I, where a later one is not; returns how many coincide at most.
+
+    Lines that coincide share the dashes between them, and their markers are stacked on top of the panel.
+    """
+    ends: dict[float, list[str]] = {}
+    for run, region in regions.items():
+        if region.last_round_in_I < region.rounds[-1]:
+            sparsity = region.sparsity[region.rounds.index(region.last_round_in_I)]
+            ends.setdefault(round(base.position(sparsity), 6), []).append(run)
+    for x, runs in ends.items():
+        for place, run in enumerate(runs):
+            colour, marker = looks[labels[run]]
+            dashes = (3.0 * place, (3, 3 * (len(runs) - 1))) if len(runs) > 1 else "-"
+            axes.axvline(x, color=colour, lw=0.8, ls=dashes, zorder=1.5, gid=f"{run}/end")
+            top = axes.get_xaxis_transform()
+            axes.plot(x, 1.03 + 0.05 * place, marker, color=colour, ms=3, mew=0, transform=top, clip_on=False)
+    return max(map(len, ends.values()), default=0)
+
+
+def _greys(chart: Chart) -> dict[str, str]:
+    """The colour of each dense model, by label."""
+    return {name: GREYS[index % len(GREYS)] for index, name in enumerate(sorted(set(chart.dense["label"])))}
+
+
+def curve_keys(charts: Collection[Chart], looks: Looks) -> list[Line2D]:
+    """The legend's keys of curves and dense models, each label once."""
+    labels = dict.fromkeys(label for chart in charts for label in chart.labels.values())
+    curves = [Line2D([], [], color=looks[name][0], marker=looks[name][1], ms=3.5, label=name) for name in labels]
+    greys = {name: colour for chart in charts for name, colour in _greys(chart).items()}
+    return curves + [Line2D([], [], color=colour, ls="-.", lw=1, label=name) for name, colour in greys.items()]
+
+
+def style_keys(charts: Collection[Chart], source: str = "") -> list[Line2D]:
+    """The legend's keys of regions, as far as drawn; of published points where `source` says whose they are."""
+    drawn = [region for region in STYLES if any((chart.points["region"] == region).any() for chart in charts)]
+    keys = [Line2D([], [], color="black", ls=STYLES[region], label=f"Region {region}") for region in drawn]
+    if len(drawn) > 1:
+        keys.append(Line2D([], [], color="black", ls="", marker="|", ms=8, mew=0.8, label="end of Region I"))
+    if source:
+        keys.append(Line2D([], [], color="black", label=f"{source}, read off its figures", **READ))
+    return keys
+
+
+def packed(keys: list[Line2D], width: float) -> Iterator[list[Line2D]]:
+    """Legend keys in lines of at most `width` inches, by the width that text of the legend's size has on average."""
+    lines: list[list[Line2D]] = [[]]
+    left = width
+    for key in keys:
+        need = 0.5 + 0.06 * len(str(key.get_label()))
+        if lines[-1] and need > left:
+            lines.append([])
+            left = width
+        lines[-1].append(key)
+        left -= need
+    yield from lines
