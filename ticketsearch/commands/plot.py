@@ -22,12 +22,13 @@ A round of which rows are damaged or lost is left out, with a warning; with --st
 figures:               {figures}
 keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi
-keys of curves:        metrics tolerance band split
+keys of curves:        metrics panels right published tolerance band split baseline
 figures of your own:   --config-dir FOLDER with figure/NAME.yaml, its package in extensions
 
 examples:
   ticketsearch plot
   ticketsearch plot 'metrics=[accuracy,ece,nll]' 'pruner=[lth,random]'
+  ticketsearch plot panels=paper published=chen2022 'dataset=[cifar10,cifar100]'
   ticketsearch plot dataset=digits 'formats=[pdf,svg]' to=paper/figures
 """
 _BASE = "ticketsearch.figures.base.Figure"
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> int:
     from ticketsearch.build import build, importable
     from ticketsearch.commands.arguments import leave_out, sort_out
     from ticketsearch.conf import Conf
+    from ticketsearch.settings import settings
 
     flagged = sort_out(arguments, "plot", COMMAND.switches, COMMAND.valued)
     conf, typed = Conf.beside(flagged.flags.get("--config-dir"), "plot"), _parse(flagged.words)
@@ -74,7 +76,12 @@ def main(arguments: list[str]) -> int:
         attempt, otherwise = "ticketsearch plot figure={}", "ticketsearch list figures"
         raise closest(name, conf.choices("figure"), f"no figure named {name!r}", attempt, otherwise, f"figure={name}")
     importable(extensions)
-    figure = build(conf.load("figure", name) | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
+    chosen = conf.load("figure", name)
+    several = {key for key, setting in settings(str(chosen.get("_target_"))).items() if setting.many}
+    typed = {
+        key: value.split(",") if key in several and isinstance(value, str) else value for key, value in typed.items()
+    }
+    figure = build(chosen | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
 
     from ticketsearch.results import load_results
 

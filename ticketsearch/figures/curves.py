@@ -39,7 +39,7 @@ class Curves(base.Figure):
             in the paper: datasets from top to bottom, models from left to right, each with two panels.
         right: pruners of the right one of those two panels: pruning at initialisation; the paper has random pruning,
             too, on the left.
-        published: the publication whose points are drawn beside the curves: `chen2022`; '' for none.
+        published: the publication whose points are drawn beside the curves: `chen2022`; null for none.
         tolerance: how far below dense Region I reaches, a fraction: 0.01 is one percentage point.
         band: spread over seeds: `std`, `range` or `none`.
         split: where the metrics were measured; regions are always decided on test.
@@ -49,7 +49,7 @@ class Curves(base.Figure):
     metrics: tuple[str, ...] = ()
     panels: Literal["metrics", "paper"] = "metrics"
     right: tuple[str, ...] = ("snip", "grasp", "grasp_abs", "synflow", "iter_snip", "force")
-    published: str = ""
+    published: str | None = None
     tolerance: float = 0.01
     band: Band = "std"
     split: Literal["test", "val", "train"] = "test"
@@ -79,8 +79,8 @@ class Curves(base.Figure):
         base.require_metrics(self.metrics, rows[usable], set(indices["metric"]))
         choice = Choice(self.metrics, self.settings, self.tolerance, self.band, self.split)
         charts = [chart_of(choice, group, indices, beside) for _, group in rows.groupby(["dataset", "model"])]
-        if beside is not None:
-            _require_points(self.published, beside, charts)
+        if beside:
+            _require_points(beside, charts)
         looks = base.looks(label for chart in charts for label in chart.labels.values())
         source = beside.name if beside else ""
         return (
@@ -115,12 +115,12 @@ class Curves(base.Figure):
         return written
 
 
-def _require_points(name: str, beside: Published, charts: Iterable[Chart]) -> None:
+def _require_points(beside: Published, charts: Iterable[Chart]) -> None:
     if all(chart.published.empty for chart in charts):
         there = beside.points[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
         cells = ", ".join(f"{line.dataset} {line.model}" for line in there.itertuples())
         raise UsageError(
-            f"{name} has no points of what is drawn", f"it has: {cells}", "ticketsearch plot figure=curves published=''"
+            f"{beside.name} has no points of what is drawn", f"it has: {cells}", "ticketsearch plot published=null"
         )
 
 
@@ -158,7 +158,7 @@ def _paper(charts: Sequence[Chart], metric: str, right: Sequence[str], looks: Lo
     """Datasets from top to bottom, models from left to right, two panels each; lengths in inches."""
     cells = {(chart.points["dataset"].iloc[0], chart.points["model"].iloc[0]): chart for chart in charts}
     datasets, models = (sorted({cell[place] for cell in cells}) for place in (0, 1))
-    sides = {cell: _sides(chart, right) for cell, chart in cells.items()}
+    sides = {cell: _sides(chart, metric, right) for cell, chart in cells.items()}
     both = any(side for _, side in sides.values())
     width = max(3.5, (3.4 if both else 2.4) * len(models))
     notes = [f"{_cell_name(chart)}: {'; '.join(said)}" for chart in charts if (said := [*chart.notes([metric])])]
@@ -173,10 +173,11 @@ def _paper(charts: Sequence[Chart], metric: str, right: Sequence[str], looks: Lo
     return page
 
 
-def _sides(chart: Chart, right: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The runs of the left panel and those of the right one."""
-    at_start = [run for run in chart.labels if chart.pruners[run] in right]
-    return [run for run in chart.labels if run not in at_start], at_start
+def _sides(chart: Chart, metric: str, right: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The runs of the left panel and those of the right one, as far as they have the metric."""
+    there = set(chart.points.loc[chart.points["metric"] == metric, "run"])
+    at_start = [run for run in chart.labels if run in there and chart.pruners[run] in right]
+    return [run for run in chart.labels if run in there and run not in at_start], at_start
 
 
 def _cell(place: SubFigure, chart: Chart, metric: str, sides: Sequence[Sequence[str]], looks: Looks) -> None:
