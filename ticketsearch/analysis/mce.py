@@ -17,9 +17,8 @@ def corruption_indices(rows: pd.DataFrame, baseline: str = DENSE) -> pd.DataFram
 
     Of each corruption the errors are summed over severities and divided by the baseline's; mCE is the mean over
     corruptions, the four extra ones left out. Relative mCE does so with what the errors exceed the clean error on the
-    same images by. Hendrycks & Dietterich divide by
-    AlexNet's errors; in the figures of Chen et al. (2022) the dense model is at 100 in every panel, so theirs were
-    divided by that.
+    same images by. Hendrycks & Dietterich divide by AlexNet's errors; in the figures of Chen et al. (2022) the dense
+    model is at 100 in every panel, so theirs were divided by that.
 
     Args:
         rows: rows that count (`analysis.seeds.measured`), among them those of `corruption_error` with a variant

@@ -29,6 +29,11 @@ def data_folder(root: str | None) -> Path:
         return Path(root).expanduser()
     if os.environ.get(ROOT):
         return Path(os.environ[ROOT]).expanduser()
+    return cache_folder()
+
+
+def cache_folder() -> Path:
+    """`ticketsearch` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketsearch"
 
 

@@ -1,12 +1,12 @@
 """Corrupted images on disk, made once for a set of images.
 
-A folder for each (images, table, pictures, revision), and in it `<kind>-<severity>.npy` with `<kind>-<severity>.sha256`
-beside it. Both appear in one rename each, the checksum last: what is read without its checksum is made again.
+A folder for each (images, table, pictures, revision, device, torch), and in it `<kind>-<severity>.npy` with
+`<kind>-<severity>.sha256` beside it. Both appear in one rename each, the checksum last: what is read without its
+checksum is made again.
 """
 
 import hashlib
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ticketsearch.data.corruptions.generate import corrupt, pictures_of
 from ticketsearch.data.corruptions.tables import Table
+from ticketsearch.data.stored import cache_folder
 from ticketsearch.errors import UsageError
 from ticketsearch.files import write_atomic
 
@@ -25,8 +26,8 @@ CHUNK = 1 << 24
 
 
 def default_folder() -> Path:
-    """`ticketsearch/corruptions` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticketsearch" / "corruptions"
+    """`corruptions` in the cache folder of datasets."""
+    return cache_folder() / "corruptions"
 
 
 def corrupted(
@@ -61,7 +62,7 @@ def corrupted(
 
 def _key(images: Tensor, table: str, pictures: str) -> str:
     """SHA-256 of everything that pixels depend on besides kind and severity, 32 hexadecimal digits of it."""
-    where = images.device.type  # another device may round another way
+    where = f"{images.device.type} {torch.__version__}"  # another device or version may round another way
     found = hashlib.sha256(f"{REVISION} {table} {pictures} {where} {images.dtype} {tuple(images.shape)}".encode())
     for part in images.split(_images_of(images)):
         found.update(part.cpu().contiguous().numpy())
