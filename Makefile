@@ -26,7 +26,7 @@ demo: install  ## LTH and random pruning of ResNet-20 on the embedded digits, 21
 	@$(BIN)/ticketsearch run pruner=random model=resnet20 out=$(OUT) > $(OUT)/random.log 2>&1 & random=$$!; \
 	  $(BIN)/ticketsearch run pruner=lth model=resnet20 out=$(OUT) || { kill $$random 2> /dev/null; exit 1; }; \
 	  echo "waiting for random pruning"; wait $$random || { cat $(OUT)/random.log; exit 1; }
-	@$(BIN)/ticketsearch plot out=$(OUT)
+	@$(BIN)/ticketsearch plot out=$(OUT) floor=0.9
 
 test: install  ## the tests: minutes
 	$(BIN)/python -m pytest -m 'not slow' -n 2

@@ -98,6 +98,26 @@ def test_boundaries_that_coincide_share_their_dashes(pages: list[Page]) -> None:
     assert len({end.get_color() for end in ends.values()}) == 2
 
 
+def test_a_collapsed_ticket_widens_no_axis_below_the_floor(pages: list[Page]) -> None:
+    nll = {0: 0.2, 1: 0.21, 2: 0.22, 3: 0.3, 4: 0.5, 5: 7.0, 6: 9.0}
+    rows = frame(*run(LTH, ACCURACY), *curve(LTH, nll, metric="nll"))
+    low, high = draw(pages, rows).axes[1].get_ylim()
+    assert low < 0.2 < 9 < high, "by default everything is in sight"
+    accuracy, axes = draw(pages, rows, floor=0.5).axes  # 0.5 of 0.95: rounds 5 and 6
+    assert axes.get_ylim() == pytest.approx((0.2 - 0.06 * 0.3, 0.5 + 0.06 * 0.3))
+    arrows = [line for line in axes.lines if line.get_gid() == f"{LTH}/outside"]
+    assert [(line.get_xdata(), line.get_marker()) for line in arrows] == [
+        (pytest.approx([5]), "^"), (pytest.approx([6]), "^")
+    ]  # fmt: skip
+    assert [line.get_marker() for line in accuracy.lines if line.get_gid() == f"{LTH}/outside"] == ["v", "v"]
+
+
+def test_bands_do_not_widen_the_axes(pages: list[Page]) -> None:
+    seeds = [*run(LTH, {0: 0.9, 1: 0.95}), *run(LTH, {0: 0.9, 1: 0.25}, seed=1)]  # 60 % +- 49.5
+    (axes,) = draw(pages, frame(*seeds)).axes
+    assert axes.get_ylim() == pytest.approx((60 - 0.06 * 30, 90 + 0.06 * 30))
+
+
 def test_dense_is_a_line_with_a_band_and_no_curve(pages: list[Page]) -> None:
     seeds = [run(LTH, {0: dense, 1: 0.9}, seed=seed) for seed, dense in enumerate([0.94, 0.96])]
     (axes,) = draw(pages, frame(*itertools.chain(*seeds), *run(DENSE, {0: 0.3}))).axes

@@ -22,7 +22,7 @@ A round of which rows are damaged or lost is left out, with a warning; with --st
 figures:               {figures}
 keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi
-keys of curves:        metrics panels right published tolerance band split baseline
+keys of curves:        metrics panels right published tolerance floor band split baseline
 figures of your own:   --config-dir FOLDER with figure/NAME.yaml, its package in extensions
 
 examples:

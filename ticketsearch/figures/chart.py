@@ -31,7 +31,8 @@ class Chart:
     Attributes:
         shown: metric -> how it is presented, in the order of the panels.
         points: statistics over seeds, a point a line: columns `IDENTITY`, `label`, `region`, `x` (position on the
-            sparsity axis), `sparsity`, `mean`, `std`, `seeds`, `low`, `high`, `dense_mean`.
+            sparsity axis), `collapsed` (too inaccurate to widen the axes), `sparsity`, `mean`, `std`, `seeds`, `low`,
+            `high`, `dense_mean`.
         dense: the same of the dense models, a line for each of them and each metric.
         labels: run -> what its curve is called.
         pruners: run -> its pruner.
@@ -83,6 +84,7 @@ class Choice:
     metrics: tuple[str, ...]
     settings: tuple[str, ...]
     tolerance: float
+    floor: float
     band: Band
     split: Literal["test", "val", "train"]
 
@@ -114,6 +116,8 @@ def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: 
     points["label"] = points["run"].map(names)
     points["region"] = [decided[run].of(round) for run, round in zip(points["run"], points["round"], strict=True)]
     points["x"] = points["sparsity"].map(base.position)
+    collapsed = {(run, round) for run in names for round in _collapsed(decided[run], choice.floor)}
+    points["collapsed"] = [at in collapsed for at in zip(points["run"], points["round"], strict=True)]
     shown = {metric: base.presentation(metric, values) for metric in metrics}
     pruners = {run: str(runs[run].sort_values("round")["pruner"].iloc[-1]) for run in names}  # round 0 is borrowed
     read = [] if beside is None else [_beside(beside, points, names, pruners)]
@@ -141,6 +145,13 @@ def _dense(values: pd.DataFrame, band: Band) -> pd.DataFrame:
     table = statistics(rows.drop_duplicates(["run", "metric", "seed"]), ["run", "metric"], band)
     table["label"] = table["run"].map(labels(rows))
     return table.rename(columns={"run": "dense"})
+
+
+def _collapsed(where: Regions, floor: float) -> Iterator[int]:
+    """Rounds with less than a share of the dense accuracy."""
+    for round, mean, dense in zip(where.rounds, where.mean, where.dense, strict=True):
+        if mean < floor * dense:
+            yield round
 
 
 def _beside(beside: Published, points: pd.DataFrame, names: dict[str, str], pruners: dict[str, str]) -> pd.DataFrame:

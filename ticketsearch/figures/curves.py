@@ -9,9 +9,10 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
+from annotated_types import Ge, Le
 from matplotlib.figure import Figure as Page
 from matplotlib.figure import SubFigure
 
@@ -41,6 +42,8 @@ class Curves(base.Figure):
             too, on the left.
         published: the publication whose points are drawn beside the curves: `chen2022`; null for none.
         tolerance: how far below dense Region I reaches, a fraction: 0.01 is one percentage point.
+        floor: tickets with less than this share of the dense accuracy do not widen the axes of any metric, so that one
+            that has collapsed does not hide what the others differ in; arrows at the edge stand for them. 0: all do.
         band: spread over seeds: `std`, `range` or `none`.
         split: where the metrics were measured; regions are always decided on test.
         baseline: what `mce` and `relative_mce` are divided by: `dense`, or the folder of a run (`analysis.mce`).
@@ -51,6 +54,7 @@ class Curves(base.Figure):
     right: tuple[str, ...] = ("snip", "grasp", "grasp_abs", "synflow", "iter_snip", "force")
     published: str | None = None
     tolerance: float = 0.01
+    floor: Annotated[float, Ge(0), Le(1)] = 0.0
     band: Band = "std"
     split: Literal["test", "val", "train"] = "test"
     baseline: str = "dense"
@@ -77,7 +81,7 @@ class Curves(base.Figure):
             raise UsageError("only dense models to draw", "curves need tickets", "ticketsearch run pruner=lth")
         usable = (rows["variant"] == "") & (rows["split"] == self.split)
         base.require_metrics(self.metrics, rows[usable], set(indices["metric"]))
-        choice = Choice(self.metrics, self.settings, self.tolerance, self.band, self.split)
+        choice = Choice(self.metrics, self.settings, self.tolerance, self.floor, self.band, self.split)
         charts = [chart_of(choice, group, indices, beside) for _, group in rows.groupby(["dataset", "model"])]
         if beside:
             _require_points(beside, charts)

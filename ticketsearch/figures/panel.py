@@ -1,5 +1,6 @@
 """One panel of curves: the dense models, the curves styled by region, the ends of Region I; and the legend's keys."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import groupby
 from typing import Any
@@ -47,6 +48,8 @@ def panel(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collection[
         if not own.empty:
             _curve(axes, own, chart.regions[run], shown.scale, looks[chart.labels[run]])
     _read(axes, chart.published[chart.published["metric"] == metric], shown.scale, chart, looks, runs)
+    axes.set_ylim(*_limits(chart, metric))
+    _outside(axes, chart, metric, looks, runs)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if max(map(abs, axes.get_ylim())) >= 1e4:
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))
@@ -76,6 +79,32 @@ def _read(axes: Axes, points: pd.DataFrame, scale: float, chart: Chart, looks: L
         if not own.empty:
             gid = f"published/{label}"
             axes.plot(own["round"], scale * own["value"], color=colour, gid=gid, zorder=2.5, **READ)
+
+
+def _limits(chart: Chart, metric: str) -> tuple[float, float]:
+    """The y axis: of all curves of the chart, so that panels side by side agree; bands do not widen it."""
+    points = chart.points[(chart.points["metric"] == metric) & ~chart.points["collapsed"]]
+    drawn = (points["mean"], chart.dense.loc[chart.dense["metric"] == metric, "mean"])
+    read = chart.published.loc[chart.published["metric"] == metric, "value"].astype(float)
+    values = chart.shown[metric].scale * pd.concat([*drawn, read]).replace([np.inf, -np.inf], np.nan).dropna()
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _outside(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collection[str]) -> None:
+    """Arrows at the edge for points of collapsed tickets that lie beyond it; those of one place are stacked."""
+    (low, high), scale, stacked = axes.get_ylim(), chart.shown[metric].scale, Counter[tuple[float, bool]]()
+    points = chart.points[(chart.points["metric"] == metric) & chart.points["collapsed"]]
+    for line in points[points["run"].isin(list(runs))].to_dict("records"):
+        below = scale * line["mean"] < low
+        if below or scale * line["mean"] > high:
+            place = 0.03 + 0.05 * stacked[line["x"], below]
+            stacked[line["x"], below] += 1
+            axes.plot(
+                line["x"], place if below else 1 - place, "v" if below else "^", color=looks[line["label"]][0],
+                ms=4.5, mew=0, transform=axes.get_xaxis_transform(), zorder=4, gid=f"{line['run']}/outside",
+            )  # fmt: skip
 
 
 def _boundaries(axes: Axes, regions: Mapping[str, Regions], labels: Mapping[str, str], looks: Looks) -> int:
