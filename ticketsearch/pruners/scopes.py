@@ -1,10 +1,11 @@
 """Scopes: how the survivors are spread over the layers. Counts sum exactly and never exceed what is alive."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from ticketsearch.pruners.view import Scope, View
 
@@ -26,6 +27,41 @@ class Layerwise(Scope):
 
     def __call__(self, at: View, keep: int) -> Mapping[str, int]:
         return shared(at.mask.layer_kept, at.mask.layer_kept, keep)
+
+
+@dataclass(frozen=True)
+class UniformPlus(Scope):
+    """The first convolution stays whole, the classifier, where it is prunable, keeps at least a fifth of its weights,
+    and the others keep the same fraction of what is alive in them (Gale et al. 2019, "The state of sparsity").
+
+    Attributes:
+        classifier: the least density of the classifier.
+    """
+
+    classifier: Annotated[float, Ge(0), Le(1)] = 0.2
+
+    def __call__(self, at: View, keep: int) -> Mapping[str, int]:
+        """How many weights each layer keeps.
+
+        Raises:
+            ValueError: that is more than `keep` in the layers that are spared.
+        """
+        alive = at.mask.layer_kept
+        first = [name for name, layer in at.layers.items() if layer.kind == "conv"][:1]
+        spared = {name: alive[name] for name in first}
+        fraction = (keep - sum(spared.values())) / max(1, at.mask.kept - sum(spared.values()))
+        for name, layer in at.layers.items():
+            least = math.ceil(self.classifier * layer.weights)
+            if layer.is_classifier and fraction * alive[name] < least:
+                spared[name] = min(least, alive[name])
+        left = keep - sum(spared.values())
+        if left < 0:
+            raise ValueError(
+                f"uniform_plus spares {sum(spared.values())} weights of {', '.join(spared)}: {keep} are too few"
+            )
+        others = {name: count for name, count in alive.items() if name not in spared}
+        found = spared | (shared(others, others, left) if others else {})
+        return {name: found[name] for name in at.layers}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Scores
@@ -14,6 +15,27 @@ class Magnitude(Score):
 
     def __call__(self, at: View, ctx: Context) -> Scores:
         return {name: at.weights[name].abs() for name in at.mask}
+
+
+@dataclass(frozen=True)
+class Lamp(Score):
+    """w^2 over the sum of v^2 over the weights v of the layer that are alive and not smaller (Lee et al. 2021,
+    "Layer-adaptive sparsity for the magnitude-based pruning"). Ranked across layers.
+
+    Of weights of the same size the earlier one has the higher score, so that the largest of each layer has 1 and no
+    layer loses its last weight before another has lost all but one. Computed in float64.
+    """
+
+    def __call__(self, at: View, ctx: Context) -> Scores:
+        return {name: _lamp(at.weights[name].cpu(), alive) for name, alive in at.mask.items()}
+
+
+def _lamp(weights: Tensor, alive: Tensor) -> Tensor:
+    squares = weights[alive].double().square()
+    order = squares.argsort(descending=True, stable=True)
+    found = torch.empty_like(squares)
+    found[order] = squares[order] / squares[order].cumsum(0).clamp(min=torch.finfo(torch.float64).tiny)
+    return torch.zeros(weights.shape, dtype=torch.float64).masked_scatter(alive, found)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""SynFlow (Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow")."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ticketsearch.models.base import Normalise
+from ticketsearch.pruners.saliency import in_mode, scoring_state
+from ticketsearch.pruners.view import Context, Score, View
+from ticketsearch.ticket import Scores, Ticket
+
+
+@dataclass(frozen=True)
+class Synflow(Score):
+    """|w dR/dw|, R the sum of the outputs of the network with |weights| for an input of ones.
+
+    Every entry of the state dict is made positive, running statistics too, and batch norm evaluates with them, as in
+    the authors' code; the input enters after the normalisation, which would make it something else than ones. It is
+    meant for `Iterative` with 100 steps: in one step it collapses layers as other scores do.
+
+    Attributes:
+        precision: what is computed in, and ranked in: R multiplies over layers, so that float32 overflows or underflows
+            in deep networks. The authors' code had float64 for a while.
+    """
+
+    precision: Literal["float32", "float64"] = "float64"
+
+    def __call__(self, at: View, ctx: Context) -> Scores:
+        state = scoring_state(at, Ticket(at.mask, at.weights, at.rest).masked(at.weights), self.precision)
+        state = {name: tensor.abs() for name, tensor in state.items()}
+        weights = {name: state[name].requires_grad_() for name in at.mask}
+        like = next(iter(weights.values()))
+        ones = torch.ones(1, *ctx.data.train.images.shape[1:], dtype=like.dtype, device=like.device)
+        with in_mode(at.model, training=False), _not_normalised(at.model):
+            flow = functional_call(at.model, state, (ones,)).sum()
+        gradients = torch.autograd.grad(flow, list(weights.values()))
+        return {
+            name: (weight.detach() * gradient).abs()
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        }
+
+
+@contextmanager
+def _not_normalised(model: nn.Module) -> Iterator[None]:
+    """The network, to which pixels are what its first layer would make of them."""
+
+    def passed(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        given: Tensor = inputs[0]
+        return given
+
+    hooks = [m.register_forward_hook(passed) for m in model.modules() if isinstance(m, Normalise)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
