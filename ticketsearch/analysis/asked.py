@@ -95,7 +95,7 @@ def asked(
         found |= {metric for metric in metrics if family.get(metric) in failed}
         if failed - set(family.values()):
             found |= {metric for metric in metrics if metric not in family}
-        judged += [(dataset, model, metric) for metric in metrics if metric in found]
+        judged += [(str(dataset), str(model), metric) for metric in metrics if metric in found]
         left_out[str(dataset), str(model)] = tuple(metric for metric in metrics if metric not in found)
     return pd.DataFrame(judged, columns=[*CELL, "metric"]), left_out
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ticketsearch.analysis.controls import DIGITS
+from ticketsearch.analysis.passing import percent
 from ticketsearch.analysis.verdict import JOINT, Verdict
 
 Outcome = Literal["holds", "does not hold", "unknown"]
@@ -143,13 +144,13 @@ def init_like_random(cell: _Cell) -> Iterator[Finding]:
 
 
 def improves_when_moderate(cell: _Cell) -> Iterator[Finding]:
-    """mCE and OoD AUROC improve for LTH up to about 80 %: the mean gain of those rounds is above 0."""
+    """For LTH, mCE and OoD AUROC improve up to about 80 %: the mean gain of those rounds is above 0."""
     for metric in RANKED[1:]:
         gains = cell.of(LTH, metric)
         gains = gains[gains.index <= MODERATE]
-        lacking = [] if len(gains) else [f"{LTH} up to {MODERATE:.0%}"]
+        lacking = [] if len(gains) else [f"{LTH} up to {100 * MODERATE:.0f} %"]
         numbers = f"mean gain {_mean(gains):+.3g} over {len(gains)} rounds"
-        yield _told(f"LTH improves up to {MODERATE:.0%}", f"{cell.name}, {metric}", _mean(gains) > 0, numbers, lacking)
+        yield _told(f"LTH improves up to {100 * MODERATE:.0f} %", f"{cell.name}, {metric}", _mean(gains) > 0, numbers, lacking)
 
 
 def seems_better_when_high(cell: _Cell) -> Iterator[Finding]:
@@ -167,10 +168,10 @@ def seems_better_when_high(cell: _Cell) -> Iterator[Finding]:
             if len(gains):
                 means[pruner] = _mean(gains)
         rise = metric != "ece" or cell.model.startswith(SMALL_RESNET)
-        finding = f"pruning at init, random {'seem better' if rise else 'do not seem better'} beyond {HIGH:.0%}"
+        finding = f"pruning at init, random {'seem better' if rise else 'do not seem better'} beyond {100 * HIGH:.0f} %"
         holds = all((mean > 0) == rise for mean in means.values())
         numbers = "mean gain: " + ", ".join(f"{pruner} {mean:+.3g}" for pruner, mean in means.items())
-        lacking = [] if means else [f"pruning at init or {RANDOM} beyond {HIGH:.0%}, outside Region I"]
+        lacking = [] if means else [f"pruning at init or {RANDOM} beyond {100 * HIGH:.0f} %, outside Region I"]
         yield _told(finding, f"{cell.name}, {metric}", holds, numbers, lacking)
 
 
@@ -192,7 +193,7 @@ def traces(cell: _Cell, metric: str = "hessian_trace_weight") -> Iterator[Findin
     left, base = common[-1], float(dense[common[-1]])
     rise = {pruner: -float(found[left]) for pruner, found in series.items()}  # less is better
     explode = all(base + rise[pruner] > EXPLODES * base for pruner in present if pruner != LTH)
-    numbers = f"at {left:.1%}: dense {base:.3g}, " + ", ".join(f"{p} {base + rise[p]:.3g}" for p in present)
+    numbers = f"at {percent(left)}: dense {base:.3g}, " + ", ".join(f"{p} {base + rise[p]:.3g}" for p in present)
     yield _told(finding, where, explode and rise[LTH] <= STAYS * rise[RANDOM], numbers, [])
 
 

@@ -79,7 +79,7 @@ def _passed(found: Pass) -> str:
 
 
 def _metrics(run: RunVerdict, lines: pd.DataFrame) -> Table:
-    """A line a metric: its last winning rounds, and the differences at the last round of Region I, else at the first."""
+    """A line a metric: its last winning rounds, and the differences at the last round of Region I, else the first."""
     last = run.regions.last_round_in_I if run.regions else 0
     round = max((n for n in run.rounds if n <= last), default=run.rounds[0])
     head = ["metric", "last win strict", "comparable", f"dense, round {round}", "ticket", "difference", "95 % interval",

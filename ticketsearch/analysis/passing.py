@@ -22,7 +22,7 @@ class Pass:
         sparsity: of that round, in [0, 1].
         but_not: earlier rounds that do not pass.
         broken_at: the next round that the run has; None: it has none.
-        broken_by: what does not pass there: metrics, those that are not known as `ece (unknown)`, and `Region I`.
+        broken_by: what does not pass there: metrics, those that are not known as `ece (unknown)`, and the end of Region I.
     """
 
     round: int
@@ -85,7 +85,7 @@ def passing(verdict: Verdict, pruner: Sequence[str] = ()) -> list[RunVerdict]:
     names = {line.run: line.label for line in lines}
     beaten: dict[str, list[tuple[str, int, bool]]] = {}
     for found in against_controls(verdict.values).itertuples():
-        beaten.setdefault(str(found.run), []).append((names[found.control], int(str(found.round)), bool(found.beats)))
+        beaten.setdefault(str(found.run), []).append((names[str(found.control)], int(str(found.round)), bool(found.beats)))
     groups = [list(group) for _, group in groupby(lines, key=lambda line: line.run)]
     return [
         _of_run(group, verdict, beaten.get(group[0].run, []))
@@ -162,7 +162,7 @@ def _pass(
         if metric != JOINT and found[broken] not in wins
     ]
     if regions is None or regions.of(broken) != "I":
-        by.append("Region I" + " (unknown)" * (regions is None))
+        by.append("the end of Region I" if regions else "Region I (unknown)")
     return Pass(round, at.get(round, 0.0), but_not, broken, tuple(by))
 
 
@@ -185,7 +185,9 @@ def percent(sparsity: float) -> str:
 
 def sentence(found: RunVerdict) -> str:
     """The verdict in plain words, no line breaks."""
-    seeds = "no seed with a dense model" if not found.seeds else "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
+    seeds = (
+        "no seed with a dense model" if not found.seeds else "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
+    )
     parts = [f"{found.label} on {found.dataset} {found.model} ({seeds}): {_joint(found)}"]
     if found.regions is None:
         parts.append("regions are unknown: its dense model has no test accuracy")

@@ -99,9 +99,10 @@ def regions_of(rows: pd.DataFrame, tolerance: float = 0.01) -> dict[str, Regions
     accuracy = rows[rows["metric"] == "accuracy"].dropna(subset=["value"])
     means, unpaired = _against_dense(accuracy)
     chances = _chances(rows[rows["metric"] == "majority_share"])
+    groups = {str(run): group for run, group in means.groupby("run")}
     return {
-        str(run): _decided(str(run), group, tolerance, chances.get(run), int(reached[run]), unpaired.get(run, []))
-        for run, group in means.groupby("run")
+        run: _decided(run, group, tolerance, chances.get(run), int(reached[run]), unpaired.get(run, ()))
+        for run, group in groups.items()
     }
 
 

@@ -89,9 +89,7 @@ class Verdict:
     values: pd.DataFrame
 
 
-def verdict(
-    rows: pd.DataFrame, settings: Settings = Settings(), reading: Mapping[str, float] | None = None
-) -> Verdict:
+def verdict(rows: pd.DataFrame, settings: Settings = Settings(), reading: Mapping[str, float] | None = None) -> Verdict:
     """Judge every ticket.
 
     Args:
@@ -164,7 +162,7 @@ def _directions(values: pd.DataFrame, metrics: tuple[str, ...]) -> dict[str, flo
     found = values.dropna(subset=["better"]).drop_duplicates("metric").set_index("metric")["better"].to_dict()
     for metric in metrics:
         if metric not in found and (values["metric"] == metric).any():
-            known = " ".join(name for name in found if name != "majority_share")
+            known = " ".join(str(name) for name in found if name != "majority_share")
             raise UsageError(f"neither end of '{metric}' is better", f"a ticket can win: {known}")
     return {str(metric): float(better) for metric, better in found.items()}
 
@@ -192,8 +190,9 @@ def _regions(table: pd.DataFrame, decided: Mapping[str, Regions]) -> pd.Series:
 def _corrected(table: pd.DataFrame) -> pd.Series:
     """Holm's correction; the metrics of one run and round are a family."""
     families = table.pivot_table("p", ["run", "round"], "metric", dropna=False, observed=True)
-    adjusted = pd.DataFrame(holm(families), families.index, families.columns).stack(future_stack=True)
-    return adjusted.reindex(pd.MultiIndex.from_frame(table[["run", "round", "metric"]])).set_axis(table.index)
+    adjusted = pd.DataFrame(holm(families), families.index, families.columns)
+    lines = pd.Series(adjusted.stack(future_stack=True))
+    return lines.reindex(pd.MultiIndex.from_frame(table[["run", "round", "metric"]])).set_axis(table.index)
 
 
 def _joint(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,8 +24,8 @@ what is judged:  dataset model pruner prunable settings (one or a list: all if l
 by what:         metrics (a list), tolerance=0.01 (Region I: accuracy at most that much below dense),
                  accuracy=0.01, comparable=0.05 (not worse by more than max(2 paired standard errors, 5 % of dense))
 
-strict is at least as good as dense, comparable not worse by more than that. A metric that nobody asked for is left out and
-named; one that was asked for and failed or is missing is unknown, and wins nothing. --to FILE.md saves what is
+strict is at least as good as dense, comparable not worse by more than that. A metric that nobody asked for is left out
+and named; one that was asked for and failed or is missing is unknown, and wins nothing. --to FILE.md saves what is
 printed; .csv and .parquet save a line for each run, metric and round, `all` being the metrics together.
 
 A round of which rows are damaged or lost is left out, with a warning; with --strict it is an error (exit code 6).
