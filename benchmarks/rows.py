@@ -1,7 +1,7 @@
 """How long the verdict and the curves take on many rows, and how much memory: no training, rows are made up.
 
     python -m benchmarks.rows                    500 runs x 21 rounds x 11 metrics, 3 seeds
-    python -m benchmarks.rows --runs 50 --corruptions   with an error for each corruption and severity, of which mCE is made
+    python -m benchmarks.rows --corruptions      with an error for each corruption and severity, of which mCE is made
 
 The rows lie in a `results.parquet`, as `ticketsearch results` leaves them; reading it is part of the time.
 """

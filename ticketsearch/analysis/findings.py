@@ -150,7 +150,9 @@ def improves_when_moderate(cell: _Cell) -> Iterator[Finding]:
         gains = gains[gains.index <= MODERATE]
         lacking = [] if len(gains) else [f"{LTH} up to {100 * MODERATE:.0f} %"]
         numbers = f"mean gain {_mean(gains):+.3g} over {len(gains)} rounds"
-        yield _told(f"LTH improves up to {100 * MODERATE:.0f} %", f"{cell.name}, {metric}", _mean(gains) > 0, numbers, lacking)
+        yield _told(
+            f"LTH improves up to {100 * MODERATE:.0f} %", f"{cell.name}, {metric}", _mean(gains) > 0, numbers, lacking
+        )
 
 
 def seems_better_when_high(cell: _Cell) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What the verdict on each run comes to: its last winning rounds, LTH-PASS, and what breaks it; one sentence of it."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -22,7 +23,7 @@ class Pass:
         sparsity: of that round, in [0, 1].
         but_not: earlier rounds that do not pass.
         broken_at: the next round that the run has; None: it has none.
-        broken_by: what does not pass there: metrics, those that are not known as `ece (unknown)`, and the end of Region I.
+        broken_by: what does not pass there: metrics, `ece (unknown)` where one is not known, the end of Region I.
     """
 
     round: int
@@ -85,7 +86,9 @@ def passing(verdict: Verdict, pruner: Sequence[str] = ()) -> list[RunVerdict]:
     names = {line.run: line.label for line in lines}
     beaten: dict[str, list[tuple[str, int, bool]]] = {}
     for found in against_controls(verdict.values).itertuples():
-        beaten.setdefault(str(found.run), []).append((names[str(found.control)], int(str(found.round)), bool(found.beats)))
+        beaten.setdefault(str(found.run), []).append(
+            (names[str(found.control)], int(str(found.round)), bool(found.beats))
+        )
     groups = [list(group) for _, group in groupby(lines, key=lambda line: line.run)]
     return [
         _of_run(group, verdict, beaten.get(group[0].run, []))
@@ -177,9 +180,8 @@ def _unknown(lines: Sequence[_Line]) -> Iterator[tuple[str, str]]:
 
 def percent(sparsity: float) -> str:
     """A sparsity for people: `79.0 %`; more decimals where less than 1 % is kept, so that none is told as 100 %."""
-    kept, decimals = 1 - sparsity, 1
-    while 0 < kept < 0.1 ** (decimals + 1):
-        decimals += 1
+    kept = round(100 * (1 - sparsity), 9)
+    decimals = max(1, 1 - math.floor(math.log10(kept))) if kept else 1
     return f"{100 * sparsity:.{decimals}f} %"
 
 

@@ -175,7 +175,7 @@ def pairs(arguments: Sequence[str], command: str, lists: Sequence[str], places: 
         key, equals, value = argument.partition("=")
         if not equals or not key or (key in places and not value):
             raise UsageError(f"cannot read {argument}", "arguments are key=value", helped)
-        if "." in key:
+        if "." in key or key.startswith("_"):
             raise UsageError(f"unknown key {key}", f"the settings of {command} are one word each", helped)
         if key in found:
             raise UsageError(f"{key} is given twice", "each key takes one value", helped)
