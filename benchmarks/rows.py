@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ticketsearch.analysis.findings import findings
+from ticketsearch.analysis.page import markdown, page
 from ticketsearch.analysis.passing import passing
 from ticketsearch.analysis.verdict import METRICS, verdict
 from ticketsearch.figures.curves import Curves
@@ -78,14 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.parquet"
         made_up(options.runs, options.rounds, options.seeds, options.corruptions).to_parquet(file)
-        before, started = peak(), time.perf_counter()
+        before, started, cpu = peak(), time.perf_counter(), time.process_time()
         rows = pd.read_parquet(file)
-        read = time.perf_counter() - started
         found = verdict(rows)
         told, checks = passing(found), findings(found)
-        seconds = time.perf_counter() - started
+        markdown(page(found, told, checks, ()))
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         sys.stdout.write(
-            f"{len(rows):,} rows of {len(told)} runs: verdict {seconds:.1f} s (reading {read:.1f} s), {len(checks)} "
+            f"{len(rows):,} rows of {len(told)} runs: verdict {seconds:.1f} s (CPU {cpu:.1f} s), {len(checks)} "
             f"checks; peak {peak():.2f} GiB, of which {before:.2f} GiB were there before; goal {GOAL:.0f} s: "
             f"{'met' if seconds <= GOAL else 'missed'}\n"
         )

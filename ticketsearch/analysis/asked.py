@@ -85,6 +85,8 @@ def asked(
     """
     family = _families(rows)
     test = rows[(rows["split"] == "test") & ((rows["variant"] == "") | (rows["metric"] == ERRORS))]
+    test = test[[*CELL, "metric", "family", "status"]].drop_duplicates()
+    values = values[[*CELL, "metric"]].drop_duplicates()
     judged: list[tuple[str, str, str]] = []
     left_out = dict[tuple[str, str], tuple[str, ...]]()
     for (dataset, model), group in test.groupby(CELL, observed=True):

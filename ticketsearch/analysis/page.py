@@ -105,22 +105,22 @@ def _number(value: float) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[Part]:
-    """Those that are known as a table; of the others, in how many places each is unknown and what it lacks first."""
+    """Those that are known; of the others, in how many places each is unknown and what the first lacks."""
     known = [found for found in findings if found.outcome in OUTCOMES]
     if known:
         held = sum(found.outcome == OUTCOMES[0] for found in known)
         yield f"{held} of {len(known)} checks hold; every threshold is ours (`ticketsearch.analysis.findings`)."
-        yield Table(
-            ["finding", "where", "outcome", "numbers"],
-            [[found.finding, found.where, found.outcome, found.numbers] for found in known],
-        )
+        yield "\n".join(f"- {one.outcome}: {one.finding} ({one.where}; {one.numbers})" for one in known)
     lacking: dict[str, list[Finding]] = {}
     for found in findings:
         if found.outcome not in OUTCOMES:
             lacking.setdefault(found.finding, []).append(found)
+    lines = []
     for name, places in lacking.items():
         more = f" and {len(places) - 1} more" * (len(places) > 1)
-        yield f"unknown: {name} ({places[0].where}{more}; {places[0].numbers})"
+        lines.append(f"- unknown: {name} ({places[0].where}{more}; {places[0].numbers})")
+    if lines:
+        yield "\n".join(lines)
 
 
 def markdown(parts: Sequence[Part]) -> str:

@@ -82,7 +82,8 @@ def passing(verdict: Verdict, pruner: Sequence[str] = ()) -> list[RunVerdict]:
     Returns:
         A verdict for each run, in the order of the table.
     """
-    lines = list(map(_Line._make, verdict.rounds[list(_Line._fields)].itertuples(index=False, name=None)))
+    columns = (verdict.rounds[name].tolist() for name in _Line._fields)
+    lines = list(map(_Line._make, zip(*columns, strict=True)))
     names = {line.run: line.label for line in lines}
     beaten: dict[str, list[tuple[str, int, bool]]] = {}
     for found in against_controls(verdict.values).itertuples():
