@@ -1,16 +1,14 @@
 """The verdict as a page of paragraphs and tables, for a terminal or as markdown."""
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
-
-import pandas as pd
+from typing import NamedTuple
 
 from ticketsearch.analysis.findings import Finding
 from ticketsearch.analysis.passing import Pass, RunVerdict, percent, sentence
-from ticketsearch.analysis.verdict import JOINT, Verdict
+from ticketsearch.analysis.verdict import Verdict
 
 GUTTER = 3
 """Between two columns on a terminal."""
@@ -47,15 +45,13 @@ def page(verdict: Verdict, runs: Sequence[RunVerdict], findings: Sequence[Findin
     Returns:
         Headings, paragraphs and tables, in order.
     """
-    told = {run.run for run in runs}
-    lines = verdict.rounds[verdict.rounds["run"].isin(told)]
-    of_run = {str(run): group for run, group in lines[lines["metric"] != JOINT].groupby("run")}
+    shown = _shown(verdict, {run.run: _round(run) for run in runs})
     parts: list[Part] = list(notes)
     for (dataset, model), here in groupby(runs, key=lambda run: (run.dataset, run.model)):
         cell = list(here)
         parts += [Heading(f"{dataset} {model}"), _summary(cell)]
         for run in cell:
-            parts += [sentence(run), _metrics(run, of_run[run.run])]
+            parts += [sentence(run), _metrics(run, shown)]
     if findings:
         parts += [Heading("Findings of Chen et al. (2022) in these rows"), *_findings(findings)]
     return parts
@@ -78,26 +74,56 @@ def _passed(found: Pass) -> str:
     return f"{percent(found.sparsity)} ({found.round})" if found.round else "at no round"
 
 
-def _metrics(run: RunVerdict, lines: pd.DataFrame) -> Table:
-    """A line a metric: its last winning rounds, and the differences at the last round of Region I, else the first."""
+class _Line(NamedTuple):
+    """A line of the table, as far as it is told."""
+
+    run: str
+    metric: str
+    round: int
+    dense: float
+    value: float
+    difference: float
+    low: float
+    high: float
+    p_holm: float
+    seeds: float
+    status: str
+
+
+def _shown(verdict: Verdict, rounds: Mapping[str, int]) -> dict[tuple[str, str], _Line]:
+    """(run, metric) -> its line at the run's round. Plain values: hundreds of runs have hundreds of lines each."""
+    columns = (verdict.rounds[name].tolist() for name in _Line._fields)
+    lines = map(_Line._make, zip(*columns, strict=True))
+    return {(line.run, line.metric): line for line in lines if rounds.get(line.run) == line.round}
+
+
+def _round(run: RunVerdict) -> int:
+    """The round of which differences are told: the last of Region I, else the first."""
     last = run.regions.last_round_in_I if run.regions else 0
-    round = max((n for n in run.rounds if n <= last), default=run.rounds[0])
-    head = ["metric", "last win strict", "comparable", f"dense, round {round}", "ticket", "difference", "95 % interval",
-            "p (Holm)", "seeds", "verdict"]  # fmt: skip
-    found = lines[lines["round"] == round].set_index("metric").to_dict("index")
-    return Table(head, [[metric, *_wins(run, metric), *_cells(found[metric])] for metric in run.winning])
+    return max((n for n in run.rounds if n <= last), default=run.rounds[0])
+
+
+def _metrics(run: RunVerdict, shown: Mapping[tuple[str, str], _Line]) -> Table:
+    """A line a metric: its last winning rounds, and its difference."""
+    head = ["metric", "last win strict", "comparable", f"dense, round {_round(run)}", "ticket", "difference",
+            "95 % interval", "p (Holm)", "seeds", "verdict"]  # fmt: skip
+    return Table(head, [[metric, *_wins(run, metric), *_cells(shown[run.run, metric])] for metric in run.winning])
 
 
 def _wins(run: RunVerdict, metric: str) -> list[str]:
     return ["unknown" if n is None else str(n) if n else "none" for n in run.winning[metric]]
 
 
-def _cells(line: Mapping[Hashable, Any]) -> list[str]:
-    dense, ticket, difference, low, high, p = (
-        _number(line[name]) for name in ("dense", "value", "difference", "low", "high", "p_holm")
-    )
-    seeds = "" if math.isnan(line["seeds"]) else f"{line['seeds']:.0f}"
-    return [dense, ticket, difference, f"{low} to {high}" if low else "", p, seeds, line["status"]]
+def _cells(line: _Line) -> list[str]:
+    interval = "" if math.isnan(line.low) else f"{_number(line.low)} to {_number(line.high)}"
+    seeds = "" if math.isnan(line.seeds) else f"{line.seeds:.0f}"
+    return [
+        *map(_number, (line.dense, line.value, line.difference)),
+        interval,
+        _number(line.p_holm),
+        seeds,
+        line.status,
+    ]
 
 
 def _number(value: float) -> str:
