@@ -30,7 +30,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Help.
 
 
-@pytest.mark.parametrize("line", ["--help", "-h", "help", "", "run --help", "run -h", "plot --help", "results --help"])
+@pytest.mark.parametrize(
+    "line", ["--help", "-h", "help", "", "run --help", "run -h", "plot --help", "results --help", "verdict --help"]
+)
 def test_help_imports_nothing_heavy(line: str) -> None:
     code = f"""
 import sys

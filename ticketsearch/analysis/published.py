@@ -22,6 +22,7 @@ class Published:
         name: what it is called where there is little room.
         source: authors, title, year.
         reading: how the points came about, and what they lack.
+        claim: what the publication says comes of them, to be read beside one's own verdict on the points.
         metrics: metric -> `better` (+1 or -1), and where known `unit` and `error`, the reading error of a value.
         points: a line for each `dataset`, `model`, `metric`, `pruner` and `round`, with its `value`, in the units of
             our own rows (fractions, mCE in percent). Rounds remove 20 % of what is left.
@@ -30,6 +31,7 @@ class Published:
     name: str
     source: str
     reading: str
+    claim: str
     metrics: Mapping[str, Mapping[str, Any]]
     points: pd.DataFrame
 

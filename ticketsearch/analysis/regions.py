@@ -73,53 +73,83 @@ def regions(rows: pd.DataFrame, run: str, tolerance: float = 0.01, settings: Seq
     Raises:
         UsageError: `tolerance` is out of range, or the run has no test accuracy at round 0.
     """
+    found = regions_of(rows[rows["run"] == run], tolerance, settings)
+    if run not in found:
+        raise UsageError(f"'{run}' has no test accuracy at round 0", "regions compare tickets with their dense model")
+    return found[run]
+
+
+def regions_of(rows: pd.DataFrame, tolerance: float = 0.01, settings: Sequence[str] = ()) -> dict[str, Regions]:
+    """Decide the regions of every run at once; see `regions`.
+
+    Args:
+        rows: tidy rows.
+        tolerance: how far below dense Region I reaches, a fraction in [0, 1).
+        settings: hashes to take where accuracy was measured in several ways.
+
+    Returns:
+        Run -> its regions; a run without a test accuracy at round 0 is not there.
+
+    Raises:
+        UsageError: `tolerance` is out of range.
+    """
     if not 0 <= tolerance < 1:
         raise UsageError(f"tolerance={tolerance:g} is no fraction in [0, 1)", "0.01 is one percentage point")
-    rows = rows[rows["run"] == run]
-    reached = range(rows["round"].max() + 1 if len(rows) else 0)
-    rows = rows[(rows["split"] == "test") & (rows["variant"] == "")]
-    rows = measured(rows[rows["metric"].isin(["accuracy", "majority_share"])], settings)
+    reached = rows.groupby("run")["round"].max()
+    rows = rows[rows["metric"].isin(["accuracy", "majority_share"])]
+    rows = measured(rows[(rows["split"] == "test") & (rows["variant"] == "")], settings)
     accuracy = rows[rows["metric"] == "accuracy"].dropna(subset=["value"])
-    means, unpaired = _against_dense(accuracy, run)
-    chance = _chance(rows[rows["metric"] == "majority_share"])
+    means, unpaired = _against_dense(accuracy)
+    chances = _chances(rows[rows["metric"] == "majority_share"])
+    groups = {str(run): group for run, group in means.groupby("run")}
+    return {
+        run: _decided(run, group, tolerance, chances.get(run), int(reached[run]), unpaired.get(run, ()))
+        for run, group in groups.items()
+    }
 
-    wins = means["mean"] >= means["dense"] - tolerance - ROUNDING
-    last = int(means.loc[wins, "round"].max())
-    guesses = means["mean"] <= (np.nan if chance is None else chance) + ROUNDING
-    from_here_on = guesses[::-1].cummin()[::-1] & (means["round"] > last)
+
+def _decided(
+    run: str, means: pd.DataFrame, tolerance: float, chance: float | None, reached: int, unpaired: Sequence[int]
+) -> Regions:
+    """The regions of one run from its means, a line a round; `reached` is the last round that it has rows of."""
+    rounds, mean, dense = (means[name].to_numpy() for name in ("round", "mean", "dense"))
+    last = int(rounds[mean >= dense - tolerance - ROUNDING].max())
+    guesses = mean <= (np.nan if chance is None else chance) + ROUNDING
+    from_here_on = np.logical_and.accumulate(guesses[::-1])[::-1] & (rounds > last)
     notes = ["Region III unknown (no majority_share)"] if chance is None else []
-    if gaps := sorted(set(reached) - set(means["round"])):
+    if gaps := sorted(set(range(reached + 1)) - set(rounds.tolist())):
         notes.append(f"regions decided without {spans(gaps)}")
     notes += [f"seed {seed} left out (no dense accuracy)" for seed in unpaired]
     return Regions(
         run=run,
-        rounds=tuple(means["round"].tolist()),
+        rounds=tuple(rounds.tolist()),
         sparsity=tuple(means["sparsity"].tolist()),
-        mean=tuple(means["mean"].tolist()),
-        dense=tuple(means["dense"].tolist()),
+        mean=tuple(mean.tolist()),
+        dense=tuple(dense.tolist()),
         seeds=tuple(means["seeds"].tolist()),
         last_round_in_I=last,
-        first_round_in_III=int(means.loc[from_here_on, "round"].min()) if from_here_on.any() else None,
+        first_round_in_III=int(rounds[from_here_on].min()) if from_here_on.any() else None,
         chance=chance,
         notes=tuple(notes),
     )
 
 
-def _against_dense(accuracy: pd.DataFrame, run: str) -> tuple[pd.DataFrame, list[int]]:
-    """Means of each round beside dense over the same seeds, and the seeds that have no dense accuracy."""
-    dense = accuracy[accuracy["round"] == 0].set_index("seed")["value"]
-    if dense.empty:
-        raise UsageError(f"'{run}' has no test accuracy at round 0", "regions compare tickets with their dense model")
-    paired = accuracy[accuracy["seed"].isin(dense.index)]
+def _against_dense(accuracy: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[int]]]:
+    """Means of each run and round beside dense over the same seeds, and the seeds that have no dense accuracy."""
+    own = ["run", "seed"]
+    dense = accuracy.loc[accuracy["round"] == 0, [*own, "value"]].rename(columns={"value": "base"})
+    beside = accuracy.merge(dense.drop_duplicates(own), "left", on=own)
+    paired = beside[beside["base"].notna()]
     means = statistics(paired)
-    means["dense"] = statistics(paired.assign(value=paired["seed"].map(dense)))["mean"]
-    return means, sorted(set(accuracy["seed"]) - set(dense.index))
+    means["dense"] = statistics(paired.assign(value=paired["base"]))["mean"]
+    alone = beside.loc[beside["base"].isna(), own].drop_duplicates().sort_values(own)
+    return means, {str(run): seeds.tolist() for run, seeds in alone.groupby("run")["seed"]}
 
 
-def _chance(shares: pd.DataFrame) -> float | None:
-    """The bound p + 2 sqrt(p (1 - p) / N). The split is the same in every round and seed, so any row will do."""
-    known = shares.dropna(subset=["value", "stderr"])
-    return None if known.empty else float(known["value"].iloc[0] + 2 * known["stderr"].iloc[0])
+def _chances(shares: pd.DataFrame) -> dict[str, float]:
+    """Run -> the bound p + 2 sqrt(p (1 - p) / N). The split is the same in every round and seed: any row will do."""
+    first = shares.dropna(subset=["value", "stderr"]).drop_duplicates("run")
+    return dict(zip(first["run"], (first["value"] + 2 * first["stderr"]).astype(float), strict=True))
 
 
 def spans(rounds: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Any
 
 from ticketsearch.errors import CorruptStore, UsageError, closest
 
@@ -151,3 +152,36 @@ def only_out(arguments: Sequence[str], command: str) -> str:
     if len(given) > 1:
         raise UsageError("out is given twice", "each key takes one value", f"ticketsearch {command} out={given[-1]}")
     return given[0] if given else "outputs"
+
+
+def pairs(arguments: Sequence[str], command: str, lists: Sequence[str], places: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as a dictionary, values read as yaml.
+
+    Args:
+        arguments: words that are no flags.
+        command: the subcommand, for messages.
+        lists: keys whose value is a list: one word, or words with commas, become one.
+        places: keys whose value is taken as it is typed: folders.
+
+    Raises:
+        UsageError: a word is no `key=value`, is given twice, or cannot be read.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    helped, found = f"ticketsearch {command} --help", dict[str, Any]()
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or not key or (key in places and not value):
+            raise UsageError(f"cannot read {argument}", "arguments are key=value", helped)
+        if "." in key or key.startswith("_"):
+            raise UsageError(f"unknown key {key}", f"the settings of {command} are one word each", helped)
+        if key in found:
+            raise UsageError(f"{key} is given twice", "each key takes one value", helped)
+        try:
+            read = value if key in places else OmegaConf.to_container(OmegaConf.from_dotlist([argument]))[key]  # type: ignore[call-overload,index]
+        except (ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
+            raise UsageError(f"cannot read {argument}", "arguments are key=value", helped) from error
+        found[key] = read.split(",") if key in lists and isinstance(read, str) else read
+    return found

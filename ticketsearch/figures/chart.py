@@ -9,7 +9,7 @@ import pandas as pd
 from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.labels import labels
 from ticketsearch.analysis.published import Published
-from ticketsearch.analysis.regions import Regions, regions, spans
+from ticketsearch.analysis.regions import Regions, regions, regions_of, spans
 from ticketsearch.analysis.seeds import Band, latest, measured, statistics
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
@@ -104,7 +104,8 @@ def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: 
     names = dict(sorted(labels(rows).items(), key=lambda item: item[1]))
     last, epochs = latest(rows), set(trained_epochs(rows))
     runs = dict(list(last.groupby("run")))
-    decided = {run: regions(runs[run], run, choice.tolerance, choice.settings) for run in names}
+    found = regions_of(last, choice.tolerance, choice.settings)
+    decided = {run: found.get(run) or regions(runs[run], run) for run in names}  # which says why there are none
     rows = last[(last["variant"] == "") & (last["split"] == choice.split)]
     indices = indices[indices["run"].isin(names) & (indices["split"] == choice.split)]
     metrics = _panels(choice.metrics, pd.concat([rows[rows["status"] == "ok"], indices]))
