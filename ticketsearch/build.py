@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.util
+import inspect
 import math
 import os
+import pkgutil
 import re
 import shlex
 import sys
@@ -124,6 +126,8 @@ def _imported(dotted: str) -> Any:
 def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tuple[str, ...], command: str) -> Any:
     """A checked value: numbers and words by their type, nodes by building them."""
     nested = is_dataclass(field.default) and not isinstance(field.default, type)
+    if isinstance(value, str) and inspect.isabstract(hint):
+        value = {"_target_": _by_name(value, hint, path, command)}
     if isinstance(value, Mapping) and (nested or "_target_" in value):
         if "_target_" not in value:
             value = {"_target_": f"{type(field.default).__module__}.{type(field.default).__qualname__}", **value}
@@ -146,6 +150,25 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
         attempt = f"ticketsearch {command} {quoted(path, example)}"
         raise UsageError(f"{path}={_typed(value)}", reason, attempt, f"{path}={_typed(value)}")
     return checked
+
+
+def _by_name(name: str, base: type, path: str, command: str) -> str:
+    """The dotted name of one of our classes of a kind, from a word such as `uniform_plus`."""
+    package = importlib.import_module(base.__module__.rpartition(".")[0])
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    found, kinds = {}, [base]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if not inspect.isabstract(kind) and kind.__module__.startswith(f"{package.__name__}."):
+            found[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()] = f"{kind.__module__}.{kind.__qualname__}"
+    if name not in found:
+        what = f"no {base.__name__.lower()} named {name!r}"
+        raise closest(
+            name, found, what, f"ticketsearch {command} {path}={{}}", f"ticketsearch {command} --help", f"{path}={name}"
+        )
+    return found[name]
 
 
 def _finite(value: Any) -> bool:
