@@ -29,10 +29,10 @@ BAR = 0.17
 class Bars(base.Figure):
     """Every pruner at one sparsity, a panel for each metric, one file for each dataset and model.
 
-    A bar is the change from the dense model: it starts at zero, at the dense line, so that its length is what pruning
-    costs or gains. Bars of accuracy from zero would all look alike, and cut off they would lie. The number at the
-    right is the value itself; the dense one stands in the title. A dot is a seed less the dense model of that seed,
-    the bar their mean, its whisker +- 1 standard deviation (ddof=1).
+    A bar is the change from the dense model, in percentage points where the metric is in percent: it starts at zero,
+    at the dense line, so that its length is what pruning costs or gains. Bars of accuracy from zero would all look
+    alike, and cut off they would lie. The number at the right is the value itself; the dense one stands in the title.
+    A dot is a seed less the dense model of that seed, the bar their mean, its whisker +- 1 standard deviation (ddof=1).
 
     Attributes:
         metrics: the panels, in order; () draws the usual ones that have rows.
@@ -142,7 +142,7 @@ def _panel(
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(4, symmetric=False))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     if max(map(abs, axes.get_xlim())) >= 1e4:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.08)
@@ -151,4 +151,4 @@ def _panel(
 
 def _said(axes: Axes, place: int, text: str) -> None:
     """A value in the column right of the panel."""
-    axes.annotate(text, (1.02, place), xycoords=axes.get_yaxis_transform(), va="center", size=6.5, color=GREY)
+    axes.annotate(text, (1.04, place), xycoords=axes.get_yaxis_transform(), va="center", size=6.5, color=GREY)

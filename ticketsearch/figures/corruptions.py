@@ -1,6 +1,7 @@
 """What each corruption costs: errors by type and severity (Hendrycks & Dietterich 2019)."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,6 +39,8 @@ GREYS, CHANGES = matplotlib.colormaps["Greys"], matplotlib.colormaps["RdBu_r"]
 SEVERITY = r"-\d+$"
 BESIDE = 4
 """Maps in a line."""
+TITLE = 21
+"""Letters that are as wide as a map."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,8 @@ def _page(subject: tickets.Subject, table: pd.DataFrame, indices: dict[str, floa
         first = place < len(dense)
         _map(axes, own, kinds, height, "error" if first else "change", *(absolute if first else relative))
         index = indices.get(own["run"].iloc[0]) if not first else 100.0 if indices else None
-        axes.set_title(
-            f"{own['label'].iloc[0]}\n" + ("no mCE" if index is None else f"mCE {index:.1f}"), linespacing=1.3
-        )
+        name = textwrap.fill(own["label"].iloc[0], TITLE)
+        axes.set_title(f"{name}\n{'no mCE' if index is None else f'mCE {index:.1f}'}", linespacing=1.3)
         last = place + columns >= len(maps)
         axes.set_xlabel("Severity" if last else "")
         axes.tick_params(labelbottom=last)

@@ -1,6 +1,7 @@
 """Where a pruner prunes: the density of every layer, round by round."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -141,7 +142,7 @@ def _page(subject: tickets.Subject, table: pd.DataFrame, others: Sequence[str]) 
     norm = LogNorm(min(alive.min(), 0.5), 1)
     for axes, name in zip(grid.flat, names, strict=False):
         image = _map(axes, table[table["label"] == name], layers, norm)
-        axes.set_title(name)
+        axes.set_title(textwrap.fill(name, 44))
     for axes in grid.flat[len(names) :]:
         axes.remove()
     bar = page.colorbar(image, ax=list(grid.flat[: len(names)]), fraction=0.04, pad=0.02, aspect=30)

@@ -16,7 +16,7 @@ from matplotlib.projections.polar import PolarAxes
 
 from ticketsearch.figures import base, tickets
 from ticketsearch.figures.compared import Compared, compared
-from ticketsearch.figures.sheet import GREY, WIDTH, sheet
+from ticketsearch.figures.sheet import GREY, sheet
 
 COLUMNS = [
     "dataset", "model", "run", "label", "metric", "round", "sparsity", "mean", "dense_mean", "seeds", "percent",
@@ -24,6 +24,7 @@ COLUMNS = [
 ]  # fmt: skip
 FEWEST = 3
 """Metrics that make a wheel."""
+WIDE = 5.0
 TOGETHER = 7
 """Runs on one wheel, as many as there are colours; more have more wheels."""
 LEAST, MOST = 50.0, 150.0
@@ -123,27 +124,22 @@ def _page(
     notes: Sequence[str],
     looks: Mapping[str, tuple[str, str]],
 ) -> Page:
-    """Wheels of seven runs, two in a line; each has its own legend below it, for the runs that it shows."""
+    """Wheels of seven runs, one below the other; each has its own legend below it, for the runs that it shows."""
     names = list(dict.fromkeys(table["label"]))
     wheels = [names[n : n + TOGETHER] for n in range(0, len(names), TOGETHER)]
-    columns, lines = min(2, len(wheels)), math.ceil(len(wheels) / 2)
-    width = 5.0 if columns == 1 else WIDTH
+    beside = max(1, min(3, int(WIDE / (0.5 + 0.06 * max(map(len, names))))))
     title = f"{subject.dataset} · {subject.model} · {shown.where}"
     keys = [Line2D([], [], color="black", ls="-.", lw=1, label=DENSE)]
     if table["clipped"].any():
         far = f"beyond {LEAST:.0f} or {MOST:.0f} %"
         keys.append(Line2D([], [], color=GREY, ls="", marker="o", mfc="white", ms=4, label=far))
-    legend = 0.17 * math.ceil(min(TOGETHER, len(names)) / (3 if columns == 1 else 2))
-    page = sheet(width, lines * (3.9 + legend), title, keys, notes)
-    grid = page.subplots(lines, columns, squeeze=False, subplot_kw={"projection": "polar"})
-    for axes, wheel in zip(grid.flat, wheels, strict=False):
+    legend = 0.17 * math.ceil(min(TOGETHER, len(names)) / beside)
+    page = sheet(WIDE, len(wheels) * (3.9 + legend), title, keys, notes)
+    grid = page.subplots(len(wheels), squeeze=False, subplot_kw={"projection": "polar"})
+    for axes, wheel in zip(grid.flat, wheels, strict=True):
         own = table[table["label"].isin(wheel)]
         _wheel(cast(PolarAxes, axes), shown, own, _reach(table["percent"]), looks)
-        axes.legend(
-            handles=_runs(wheel, looks), loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3 if columns == 1 else 2
-        )
-    for axes in grid.flat[len(wheels) :]:
-        axes.remove()
+        axes.legend(handles=_runs(wheel, looks), loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=beside)
     return page
 
 

@@ -1,6 +1,7 @@
 """Reliability diagrams: how often a model is right, for how sure it is (Guo et al. 2017)."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ CELL = ["run", "round", "seed", "variant"]
 USUAL = (0.488, 0.79, 0.956)
 """The sparsities shown where none are asked for: rounds 3, 7 and 14 of the usual schedule."""
 RIGHT, OVER, UNDER = base.COLOURS[0], base.COLOURS[1], base.COLOURS[5]
+TITLE = 25
+"""Letters that are as wide as a diagram."""
 FLOOR = 1e-4
 """Where the histogram's axis begins at the lowest: 0.01 % of the images."""
 
@@ -158,8 +161,8 @@ def _page(subject: tickets.Subject, diagrams: _Diagrams, others: Sequence[str]) 
                 continue
             above = page.add_subplot(grid[2 * line, place])
             below = page.add_subplot(grid[2 * line + 1, place], sharex=above)
-            sparsity = f"{name}, {100 * own['sparsity'].iloc[0]:.1f} %"
-            above.set_title(f"{sparsity if column[run] else 'dense'}\n{_error(own)}", size=7.5, linespacing=1.3)
+            said = f"{name}, {100 * own['sparsity'].iloc[0]:.1f}\N{NO-BREAK SPACE}%" if column[run] else "dense"
+            above.set_title(f"{textwrap.fill(said, TITLE)}\n{_error(own)}", size=7.5, linespacing=1.3)
             _diagram(above, own, f"{run}/{column[run]}")
             _histogram(below, own, floor)
             above.set_ylabel("" if place else "Accuracy (%)")

@@ -207,4 +207,5 @@ def number(value: float) -> str:
         return "none"
     if abs(value) >= 1e5:
         return EngFormatter(places=1, sep="")(value)
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "\N{MINUS SIGN}")
