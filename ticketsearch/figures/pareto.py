@@ -23,7 +23,8 @@ COLUMNS = [
 ]  # fmt: skip
 COSTS = {"ticket_bytes": "Stored ticket (bytes) ↓", "macs": "Multiply-adds per image ↓"}
 IDENTITY = ["run", "round"]
-DEPTH = 0.1
+DEPTH, LEAST = 0.1, 0.002
+"""How far the axis of accuracy reaches below the dense model, and what it spans at least."""
 FAMILIES = {"accuracy": "accuracy", **dict.fromkeys(COSTS, "ticket")}
 
 
@@ -126,7 +127,7 @@ def _page(
         axes.set_xlabel(COSTS[cost])
         _units(axes, cost)
     top = min(1.0, (points["accuracy"] + points["std"].fillna(0)).max())
-    panels[0].set_ylim(100 * bottom, 100 * (top + 0.04 * (top - bottom)))
+    panels[0].set_ylim(100 * bottom, 100 * max(top + 0.04 * (top - bottom), bottom + LEAST))
     panels[0].set_ylabel(f"{'Test' if figure.split == 'test' else 'Validation'} accuracy (%) ↑")
     return page
 
@@ -138,7 +139,7 @@ def _bottom(points: pd.DataFrame, lowest: float | None) -> float:
     if points["accuracy"].min() < wanted:
         return wanted
     worst, best = (points["accuracy"] - points["std"].fillna(0)).min(), points["accuracy"].max()
-    return max(worst - 0.05 * (best - worst), wanted if lowest else 0.0)
+    return max(worst - 0.05 * max(best - worst, LEAST), wanted if lowest else 0.0)
 
 
 def _notes(subject: tickets.Subject, points: pd.DataFrame, split: str) -> list[str]:
@@ -167,11 +168,12 @@ def _panel(axes: Axes, points: pd.DataFrame, bottom: float, looks: Mapping[str, 
     for name, own in points.groupby("label"):
         colour, marker = looks[str(name)]
         shown = own["accuracy"] >= bottom  # bars of other points would cross the panel
-        axes.errorbar(
+        bars = axes.errorbar(
             own["cost_mean"], 100 * own["accuracy"], xerr=own["cost_std"].where(shown),
             yerr=100 * own["std"].where(shown), color=colour, elinewidth=0.5, lw=0.9, alpha=0.9,
-            marker=marker, ms=2.8, mew=0, gid=f"{name}",
+            marker=marker, ms=2.8, mew=0,
         )  # fmt: skip
+        bars.lines[0].set_gid(f"{name}")
     dense = points[points["round"] == 0].drop_duplicates(["cost_mean", "accuracy"])
     axes.plot(dense["cost_mean"], 100 * dense["accuracy"], "*", color="black", ms=8, mew=0, zorder=4, gid="dense")
     best = points[points["front"]].sort_values(["cost_mean", "accuracy"]).drop_duplicates(["cost_mean", "accuracy"])
