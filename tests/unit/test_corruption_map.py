@@ -90,7 +90,9 @@ def test_many_runs_are_apart_and_files_are_the_same_again(tmp_path: Path) -> Non
     kinds = [kind for group in GROUPS.values() for kind in group]
     values = {f"{kind}-{severity}": 0.1 for kind in kinds for severity in (1, 2, 3, 4, 5)}
     names = [f"digits-resnet20-quite_a_long_pruner_{n}-{n:08x}" for n in range(5)]
-    rows = frame(*(line for name in names for n in (0, 7) for line in errors(name, n, values)))
+    rows = frame(
+        *(line for name in names for n in (0, 7) for line in errors(name, n, values, label=f"{name[16:-9]} reshuffle"))
+    )
     assert collisions(one(Corruptions(), rows)[0]) == []
     few = frame(*errors(LTH, 0, DENSE), *errors(LTH, 7, TICKET))
     again = [Corruptions(formats=("png", "svg")).draw(few, tmp_path / folder) for folder in "ab"]

@@ -122,7 +122,8 @@ def _panel(
 ) -> None:
     """One metric; runs from top to bottom, also those that lack it."""
     scale = shown.shown[metric].scale
-    axes.axvline(0, color="black", ls="-.", lw=1, zorder=2)
+    axes.axvline(0, color="black", ls="-.", lw=1, zorder=2.5)
+    axes.use_sticky_edges = False  # else bars of one sign would push the dense line to the edge
     for place, name in enumerate(names):
         if name not in table.index:
             _said(axes, place, "no rows")

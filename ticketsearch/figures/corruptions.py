@@ -129,7 +129,8 @@ def _page(subject: tickets.Subject, table: pd.DataFrame, indices: dict[str, floa
     kinds = table.drop_duplicates("kind").sort_values("place")
     dense = [own.assign(label="dense", error=own["dense_error"]) for own in _dense(table)]
     maps = [*dense, *(own for _, own in table.groupby("label"))]
-    columns, lines = min(BESIDE, len(maps)), math.ceil(len(maps) / BESIDE)
+    lines = math.ceil(len(maps) / BESIDE)
+    columns = math.ceil(len(maps) / lines)
     height = _heights(kinds)
     tall = 0.75 + 0.145 * (max(height.values()) + 1)
     where = tickets.where(table, rounds)
