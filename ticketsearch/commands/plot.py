@@ -85,9 +85,7 @@ def main(arguments: list[str]) -> int:
     importable(extensions)
     chosen = conf.load("figure", name)
     several = {key for key, setting in settings(str(chosen.get("_target_"))).items() if setting.many}
-    typed = {
-        key: value.split(",") if key in several and isinstance(value, str) else value for key, value in typed.items()
-    }
+    typed |= {key: _listed(value) for key, value in typed.items() if key in several}
     figure = build(chosen | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
 
     from ticketsearch.results import load_results
@@ -100,6 +98,11 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"cannot write to {folder}: {error.strerror or error}", right) from error
     sys.stdout.writelines(f"{path}\n" for path in drawn)
     return 0
+
+
+def _listed(value: Any) -> Any:
+    """A list, of which one may type a single member, or all with commas between them."""
+    return value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
