@@ -30,6 +30,8 @@ SCHEMA = pa.schema(
 KEY = ("run", "seed", "order_seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings")
 """What makes two rows measurements of the same thing; of those the highest `sequence` wins."""
 
+_ORDER = ("run", "seed", "order_seed", "round", "family", "metric")
+"""What the rows are sorted by."""
 
 _MEASURED = ("run", "seed", "order_seed", "round", "family", "settings")
 """What makes two rows results of the same measuring; an error goes when a later one succeeds."""
@@ -134,7 +136,7 @@ def _cells(out: Path, leave_out: LeaveOut) -> Iterator[tuple[Path, Mapping[str, 
 
 def _state(out: Path) -> str:
     """A digest of everything that the rows are made of; names of metric files hold their checksums."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(b"2")  # raised when the same files make other rows, or rows in another order
     for cell, instead in _cells(out, _refuse):
         found.update(f"{cell.relative_to(out)} {sorted(instead.items())}".encode())
         check_complete(cell)
@@ -145,7 +147,8 @@ def _state(out: Path) -> str:
 def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
     """Read the rows of every run under `out` from their own files.
 
-    A dense cell's rows appear once for its own run and once, as round 0, for every run that uses it.
+    A dense cell's rows appear once for its own run and once, as round 0, for every run that uses it. The variants of a
+    metric stay in the order of measuring: layers as in the model, corruptions as in their paper.
 
     Args:
         out: the folder of runs.
@@ -175,7 +178,8 @@ def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
             "ticketsearch run pruner=lth",
         )
     frame = pa.concat_tables(tables).to_pandas()
-    frame = frame.sort_values([*KEY, "sequence"], kind="stable").drop_duplicates(list(KEY), keep="last")
+    frame = frame.sort_values("sequence", kind="stable").drop_duplicates(list(KEY), keep="last")
+    frame = frame.sort_values(list(_ORDER), kind="stable")
     measured = frame.groupby(list(_MEASURED), dropna=False)["sequence"].transform("max")
     return frame[(frame["status"] != "error") | (frame["sequence"] == measured)].reset_index(drop=True)
 

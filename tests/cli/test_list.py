@@ -56,7 +56,7 @@ def users(tmp_path: Path) -> Path:
             "tall",
             "# ticketsearch run model=tall\n# Tall.\n# parameters: 4,810\n# prunable: many\n_target_: mine.Tall\n",
         ),
-        ("figure", "bars", "# ticketsearch plot figure=bars\n# Bars.\n_target_: mine.Bars\n"),
+        ("figure", "violins", "# ticketsearch plot figure=violins\n# Violins.\n_target_: mine.Violins\n"),
     ):
         path = tmp_path / "conf" / group / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def test_yamls_of_the_users_are_listed_with_ours(users: Path, capsys: pytest.Cap
     }  # fmt: skip
     tall = objects(capsys, "models", f"--config-dir={users}")["tall"]
     assert (tall["parameters"], tall["prunable"]) == (4810, None)
-    assert "bars" in objects(capsys, "figures", "--config-dir", str(users))
+    assert "violins" in objects(capsys, "figures", "--config-dir", str(users))
     assert objects(capsys, "pruners").keys() == set(OWN.choices("pruner"))
 
 

@@ -1,6 +1,7 @@
 """`ticketsearch plot`."""
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ usage: ticketsearch plot [figure=curves] [out=outputs] [to=OUT/figures] [key=val
 
 A round of which rows are damaged or lost is left out, with a warning; with --strict it is an error (exit code 6).
 
-figures:               {figures}
-keys of every figure:  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
+figures and their keys; `ticketsearch list figures` says what each shows:
+  all                  dataset model pruner prunable settings (one or a list: what to draw; all if left out),
                        formats dpi
-keys of curves:        metrics panels right published tolerance floor band split baseline
+{keys}
 figures of your own:   --config-dir FOLDER with figure/NAME.yaml, its package in extensions
 
 examples:
@@ -39,8 +40,14 @@ _FIGURE = "curves"
 def help_text() -> str:
     """The help, with the figures."""
     from ticketsearch.conf import OWN
+    from ticketsearch.settings import node, settings
 
-    return _HELP.format(figures=" ".join(OWN.choices("figure")))
+    lines = []
+    for name in OWN.choices("figure"):
+        own = [key for key in settings(node(OWN, "figure", name)["_target_"]) if key not in settings(_BASE)]
+        folded = textwrap.wrap(" ".join(own), 80)
+        lines += [f"  {name:<20} {folded[0]}", *(f"{'':<23}{line}" for line in folded[1:])] if own else [f"  {name}"]
+    return _HELP.format(keys="\n".join(lines))
 
 
 def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
@@ -78,9 +85,7 @@ def main(arguments: list[str]) -> int:
     importable(extensions)
     chosen = conf.load("figure", name)
     several = {key for key, setting in settings(str(chosen.get("_target_"))).items() if setting.many}
-    typed = {
-        key: value.split(",") if key in several and isinstance(value, str) else value for key, value in typed.items()
-    }
+    typed |= {key: _listed(value) for key, value in typed.items() if key in several}
     figure = build(chosen | typed, "", extensions, _BASE, (*_PLACES, "figure"), command="plot")
 
     from ticketsearch.results import load_results
@@ -93,6 +98,11 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"cannot write to {folder}: {error.strerror or error}", right) from error
     sys.stdout.writelines(f"{path}\n" for path in drawn)
     return 0
+
+
+def _listed(value: Any) -> Any:
+    """A list, of which one may type a single member, or all with commas between them."""
+    return value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:

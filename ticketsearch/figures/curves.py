@@ -5,7 +5,6 @@ the dense model dash-dotted, a vertical line where each pruner's Region I ends. 
 """
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from ticketsearch.analysis.seeds import Band, measured
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
 from ticketsearch.figures.chart import Chart, Choice, chart_of
-from ticketsearch.figures.panel import GREYS, Looks, curve_keys, packed, panel, style_keys
+from ticketsearch.figures.panel import Looks, curve_keys, panel, style_keys
+from ticketsearch.figures.sheet import WIDTH, sheet
 
 COLUMNS = [
     "dataset", "model", "run", "label", "metric", "variant", "split", "round", "sparsity", "region", "mean", "std",
@@ -145,8 +145,9 @@ def _page(chart: Chart, looks: Looks, source: str) -> Page:
     """A grid of panels over the legend and the notes; lengths in inches."""
     columns = min(len(chart.shown), 3)
     lines = math.ceil(len(chart.shown) / columns)
-    width, tall = {1: (3.5, 2.5), 2: (5.4, 2.2)}.get(columns, (7.2, 1.95))
-    page = _framed([chart], list(chart.notes(chart.shown)), _title(chart), looks, source, width, lines * tall)
+    width, tall = {1: (3.5, 2.5), 2: (5.4, 2.2)}.get(columns, (WIDTH, 1.95))
+    keys = curve_keys([chart], looks), style_keys([chart], source)
+    page = sheet(width, lines * tall, _title(chart), keys[0], list(chart.notes(chart.shown)), keys[1])
     grid = list(page.subplots(lines, columns, squeeze=False).flat)
     for index, (axes, metric) in enumerate(zip(grid, chart.shown, strict=False)):
         stacked = panel(axes, chart, metric, looks)
@@ -166,7 +167,8 @@ def _paper(charts: Sequence[Chart], metric: str, right: Sequence[str], looks: Lo
     both = any(side for _, side in sides.values())
     width = max(3.5, (3.4 if both else 2.4) * len(models))
     notes = [f"{_cell_name(chart)}: {'; '.join(said)}" for chart in charts if (said := [*chart.notes([metric])])]
-    page = _framed(charts, notes, charts[0].shown[metric].title, looks, source, width, 1.9 * len(datasets))
+    keys = curve_keys(charts, looks), style_keys(charts, source)
+    page = sheet(width, 1.9 * len(datasets), charts[0].shown[metric].title, keys[0], notes, keys[1])
     for cell, place in zip(
         [(dataset, model) for dataset in datasets for model in models],
         page.subfigures(len(datasets), len(models), squeeze=False).flat,
@@ -191,28 +193,6 @@ def _cell(place: SubFigure, chart: Chart, metric: str, sides: Sequence[Sequence[
         panel(axes, chart, metric, looks, runs)
         base.sparsity_axis(axes, chart.end, 6 if len(sides) == 1 else 4)
         axes.set_xlabel("Sparsity (%)")
-
-
-def _framed(
-    charts: Sequence[Chart], notes: Sequence[str], title: str, looks: Looks, source: str, width: float, tall: float
-) -> Page:
-    """A page with its title, legend and notes, and room between them for a body of a height; lengths in inches."""
-    lines = textwrap.wrap("; ".join(notes), int(17 * width), max_lines=5)
-    keys = [*packed(curve_keys(charts, looks), width), *packed(style_keys(charts, source), width)]
-    head, foot = 0.3, 0.17 * len(keys) + 0.11 * len(lines) + 0.15
-    height = head + tall + foot
-    page = Page(figsize=(width, height))
-    page.set_layout_engine(
-        "constrained", rect=(0, foot / height, 1, 1 - (head + foot) / height), h_pad=0.05, w_pad=0.06
-    )
-    page.text(0.5, 1 - 0.15 / height, title, ha="center", va="center", size=9, weight="bold")
-    for line, handles in enumerate(keys):
-        at = (0.5, (foot - 0.05 - 0.17 * line) / height)
-        page.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=at, ncols=len(handles), borderpad=0, borderaxespad=0
-        )
-    page.text(0.5, 0.05 / height, "\n".join(lines), ha="center", va="bottom", size=6, color=GREYS[0])
-    return page
 
 
 def _title(chart: Chart) -> str:

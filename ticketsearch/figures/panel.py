@@ -1,7 +1,7 @@
 """One panel of curves: the dense models, the curves styled by region, the ends of Region I; and the legend's keys."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -149,17 +149,3 @@ def style_keys(charts: Collection[Chart], source: str = "") -> list[Line2D]:
     if source:
         keys.append(Line2D([], [], color="black", label=f"{source}, read off its figures", **READ))
     return keys
-
-
-def packed(keys: list[Line2D], width: float) -> Iterator[list[Line2D]]:
-    """Legend keys in lines of at most `width` inches, by the width that text of the legend's size has on average."""
-    lines: list[list[Line2D]] = [[]]
-    left = width
-    for key in keys:
-        need = 0.5 + 0.06 * len(str(key.get_label()))
-        if lines[-1] and need > left:
-            lines.append([])
-            left = width
-        lines[-1].append(key)
-        left -= need
-    yield from lines
