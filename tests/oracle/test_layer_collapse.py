@@ -31,7 +31,7 @@ def smallest(name: str, compression: float) -> int:
 
 def test_magnitude_at_initialisation_empties_layers() -> None:
     """In the authors' runs accuracy is 10 % from 10^2.5 on: of 2,359,296 weights some layer keeps one in 20,000 there,
-    and soon none. With the normal weights of He et al. (2015), which they draw too, the count reaches zero after 10^2.5.
+    and soon none. With the normal weights of He et al. (2015), which are theirs too, the count reaches zero later.
     """
     assert smallest("magnitude_init", 10**2) > 1000
     assert 0 < smallest("magnitude_init", 10**2.5) < 2_359_296 / 20_000
