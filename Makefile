@@ -6,7 +6,7 @@ BIN         := $(VENV)/bin
 OUT         ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types mutants mutants-quarter bench chaos clean
+.PHONY: help install demo test test-slow lint format types mutants mutants-some bench chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +49,8 @@ chaos: install  ## kill a search and damage its files at random, for 5 minutes; 
 mutants: install  ## break the code line by line; a test must notice each time
 	$(BIN)/python scripts/mutants.py
 
-mutants-quarter: install  ## a quarter of the mutants, another one with each commit
-	$(BIN)/python scripts/mutants.py --quarter $$(git rev-list --count HEAD)
+mutants-some: install  ## an eighth of the mutants, another one with each commit
+	$(BIN)/python scripts/mutants.py --eighth $$(git rev-list --count HEAD)
 
 bench: install  ## CPU seconds beside what a careful user would write: python -m benchmarks.run --help
 	for case in loader lenet300-mnist resnet20-cifar; do $(BIN)/python -m benchmarks.run --case $$case || exit 1; done

@@ -3,7 +3,7 @@
     python scripts/mutants.py               every row
     python scripts/mutants.py momentum tie  rows whose name contains one of the words
     python scripts/mutants.py --jobs 4
-    python scripts/mutants.py --quarter 2   every fourth row, from the third on; 6 is the same quarter
+    python scripts/mutants.py --eighth 2    every eighth row, from the third on; 10 is the same eighth
 
 Exits with 1 when a mutant survives, with 2 when a row does not fit the code or a test fails without any mutant.
 """
@@ -89,13 +89,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="break the package line by line; a test must notice each time")
     parser.add_argument("words", nargs="*", help="only mutants whose name contains one of these")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
-    parser.add_argument("--quarter", type=int, help="only every fourth row; with each next number, the next ones")
+    parser.add_argument("--eighth", type=int, help="only every eighth row; with each next number, the next ones")
     options = parser.parse_args()
     rows: list[Row] = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text())["mutant"]
     if options.words:
         rows = [row for row in rows if any(word in row["name"] for word in options.words)]
-    if options.quarter is not None:
-        rows = rows[options.quarter % 4 :: 4]
+    if options.eighth is not None:
+        rows = rows[options.eighth % 8 :: 8]
     if not rows or not healthy(rows):
         return 2
     width, found = max(len(row["name"]) for row in rows), []

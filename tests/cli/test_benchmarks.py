@@ -25,9 +25,8 @@ def sides(ours: Outcome, plain: Outcome) -> dict[str, Outcome]:
     return {"ours": ours, "plain": plain, "tensors": plain}
 
 
-@pytest.mark.parametrize(
-    "case", ["loader", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lenet300-mnist", "resnet20-cifar"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["loader", "lenet300-mnist", "resnet20-cifar"])
 def test_the_smallest_run_of_a_case_passes_its_gate(case: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     file = tmp_path / "found.json"
     assert main(["--case", case, "--rounds", "1", "--json", str(file), *SMALLEST]) == 0

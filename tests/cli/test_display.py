@@ -135,6 +135,9 @@ KINDS: dict[str, tuple[dict[str, Any], list[str], str]] = {
     ),
 }
 Seen = Callable[[str], tuple[Terminal, Path]]
+every_kind = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == "80" else [pytest.mark.slow]) for kind in KINDS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +155,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return finished
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_a_search_ends_with_a_line_for_every_ticket(seen: Seen, kind: str) -> None:
     (terminal, out), (_, overrides, columns) = seen(kind), KINDS[kind]
     pruner = overrides[0].partition("=")[2]
@@ -165,7 +168,7 @@ def test_a_search_ends_with_a_line_for_every_ticket(seen: Seen, kind: str) -> No
     assert not re.search(r"of \d+ trained|left$|━", terminal.text, re.M)  # nothing of what stood below the table
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_no_picture_has_a_second_table_or_a_broken_one(seen: Seen, kind: str) -> None:
     terminal, _ = seen(kind)
     running = [picture for picture in terminal.pictures if FOOTER.search(picture)]

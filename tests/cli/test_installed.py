@@ -149,7 +149,9 @@ def test_a_wheel_holds_the_code_and_every_yaml_and_nothing_else(wheel: Path, che
     with zipfile.ZipFile(wheel) as file:
         held = {name for name in file.namelist() if ".dist-info/" not in name}
     yamls = {f"ticketsearch/{path.relative_to(checkout)}" for path in checkout.glob("conf/**/*.yaml")}
-    assert held == yamls | {str(path.relative_to(checkout)) for path in checkout.glob("ticketsearch/**/*.py")}
+    code = [path for kind in ("py", "yaml", "csv") for path in checkout.glob(f"ticketsearch/**/*.{kind}")]
+    assert held == yamls | {str(path.relative_to(checkout)) for path in code}
+    assert "ticketsearch/published/chen2022.csv" in held
     assert len(yamls) > 20
 
 

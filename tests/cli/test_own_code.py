@@ -90,6 +90,7 @@ def tiny(words: list[str]) -> list[str]:
     return [*(word for word in words if word.partition("=")[0] not in keys), *less]
 
 
+@pytest.mark.slow
 def test_the_tutorial_is_followed_on_less_data(tmp_path: Path) -> None:
     commands = [shlex.split(line) for line in follow(tmp_path)]
     assert [words[0] for words in commands] == ["ticketsearch"] * len(commands)

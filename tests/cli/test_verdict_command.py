@@ -44,7 +44,7 @@ def test_a_sentence_for_each_run(out: Path, capsys: pytest.CaptureFixture) -> No
         "lth on digits resnet20 (1 seed): comparable to dense in everything that was measured up to 36.0 %" in printed
     )
     assert "(round 2), at least as good up to 20.0 % (round 1); accuracy, ece, the end of Region I breaks it" in printed
-    assert "does not beat its control random at round 2" in printed
+    assert "not shown to beat its control random at round 2" in printed
     assert "unknown: ece at rounds 1-2 (error: E: x, among other reasons)" in printed
     assert "left out, nobody asked for them: mce, ood_auroc, fgsm_accuracy, nll, sce" in printed
 

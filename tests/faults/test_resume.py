@@ -142,7 +142,7 @@ def killed_at_every(out: Path, call: int) -> int:
     raise AssertionError(f"a run killed at every write {call} gets nowhere")
 
 
-@pytest.mark.parametrize("call", [11, 17, 26])
+@pytest.mark.parametrize("call", [11, *(pytest.param(call, marks=pytest.mark.slow) for call in (17, 26))])
 def test_a_run_that_dies_again_and_again_arrives(whole_round: Path, tmp_path: Path, call: int) -> None:
     assert killed_at_every(tmp_path / "out", call) > 1
     same_runs(tmp_path / "out", whole_round)

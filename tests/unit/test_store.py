@@ -105,7 +105,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_at_any_write_is_finished_by_the_next(finished: Path, tmp_path: Path) -> None:
-    for call in range(3, 60, 11):
+    for call in (3, 25, 47):
         here = tmp_path / str(call)
         with failing_at(call), pytest.raises((OSError, TicketError), match="No space"):
             run_here(here, "pruner=lth", "schedule.rounds=1")

@@ -206,7 +206,7 @@ def test_a_ticket_that_does_not_beat_its_control_is_told_so() -> None:
     run = next(one for one in passing(found) if one.run == RUN)
     assert run.lost_to == {"lth reinit": (2,)}
     assert set(run.compared) == {"lth reinit", "random"}
-    assert "does not beat its control lth reinit at round 2" in sentence(run)
+    assert "not shown to beat its control lth reinit at round 2" in sentence(run)
 
 
 def test_beating_is_beyond_the_interval_and_with_one_seed_by_the_mean() -> None:

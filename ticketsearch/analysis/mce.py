@@ -39,7 +39,7 @@ def corruption_indices(rows: pd.DataFrame, baseline: str = DENSE) -> pd.DataFram
     if errors.empty:
         return rows.iloc[:0]
     clean = errors[errors["variant"] == "clean"].groupby(CELL)["value"].first()
-    kind = errors["variant"].str.rpartition("-")[0]
+    kind = errors["variant"].map({name: name.rpartition("-")[0] for name in errors["variant"].unique()})
     wanted = (kind != "") & ~kind.isin(EXTRA)
     errors, kind = errors[wanted], kind[wanted]
     if errors.empty:

@@ -49,7 +49,7 @@ class RunVerdict:
         differs: metrics that differ from dense at the round of `comparable`, Holm's p at most 0.05.
         left_out: metrics that nobody asked for.
         unknown: metric -> in which rounds of Region I (all where that is unknown) it is not known, and why.
-        lost_to: label of a control -> the rounds of Region I at which the ticket does not beat it.
+        lost_to: label of a control -> the rounds of Region I at which the ticket is not shown to beat it.
         compared: labels of the controls that it was compared with.
     """
 
@@ -203,7 +203,7 @@ def sentence(found: RunVerdict) -> str:
         parts.append("one seed has no interval: the tolerance is the fraction of dense alone")
     if found.differs and found.comparable.round:
         parts.append(f"beyond chance (Holm) at round {found.comparable.round} differ: {', '.join(found.differs)}")
-    parts += [f"does not beat its control {label} at {spans(rounds)}" for label, rounds in found.lost_to.items()]
+    parts += [f"not shown to beat its control {label} at {spans(rounds)}" for label, rounds in found.lost_to.items()]
     if won := [label for label in found.compared if label not in found.lost_to]:
         parts.append(f"beats in Region I: {', '.join(won)}")
     for why in dict.fromkeys(found.unknown.values()):
