@@ -160,8 +160,10 @@ def test_batches_add_up_to_the_whole_set(score: Saliency) -> None:
 def test_modes_of_batch_norm_differ_and_leave_its_statistics(score: Saliency) -> None:
     at = view(pruner("snip"))
     ctx, before = context(at), weights_of(at.model)
+    assert same(at.weights, before)
     found = {bn: flat(replace(score, bn=bn)(at, ctx)) for bn in ("eval", "train", "warm")}
     assert same(weights_of(at.model), before)
+    assert same(at.weights, before)
     assert not at.model.training
     assert not torch.allclose(found["eval"], found["train"], rtol=0.1)
     assert not torch.equal(found["warm"], found["train"])

@@ -1,12 +1,14 @@
 """Scopes: how survivors are spread; counts sum exactly and never exceed what is alive."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ticketsearch.pruners.scopes import Erk, Global, Layerwise, shared
+from ticketsearch.pruners.scopes import Erk, Global, Layerwise, UniformPlus, shared
 from ticketsearch.pruners.view import View
 from ticketsearch.ticket import Layer, Mask
 
@@ -93,6 +95,63 @@ def test_erk_sums_exactly_within_what_there_is_in_proportion(
     factors = [kept[name] / sum(at.layers[name].shape) for name in open_layers]
     slack = max((2 / sum(at.layers[name].shape) for name in open_layers), default=0)
     assert not factors or max(factors) - min(factors) <= 2 * slack + 1e-9
+
+
+def classified(*shapes: tuple[int, ...], alive: dict[str, int] | None = None) -> View:
+    """Layers of these shapes, the last of them the classifier; of those in `alive` so many weights live."""
+    at = shaped(*shapes)
+    last = list(at.layers)[-1]
+    mask = {n: (torch.arange(t.numel()) < (alive or {}).get(n, t.numel())).view_as(t) for n, t in at.mask.items()}
+    return replace(at, mask=Mask(mask), layers=at.layers | {last: replace(at.layers[last], is_classifier=True)})
+
+
+SMALL = ((16, 1, 3, 3), (16, 8, 3, 3), (10, 16))
+"""144, 1152 and 160 weights, of which the classifier keeps at least 32."""
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        (1456, [144, 1152, 160]),
+        (800, [144, 576, 80]),  # half of what is not in the first
+        (408, [144, 232, 32]),  # 264 of 1312 are 20.1 %: 231.8 and 32.2, which is enough
+        (400, [144, 224, 32]),  # 256 of 1312 would be 31.2 of the classifier
+        (176, [144, 0, 32]),
+    ],
+)
+def test_uniform_plus_by_hand(keep: int, kept: list[int]) -> None:
+    assert list(UniformPlus()(classified(*SMALL), keep).values()) == kept
+
+
+def test_uniform_plus_refuses_to_touch_what_it_spares() -> None:
+    with pytest.raises(ValueError, match="uniform_plus spares 176 weights of l0, l2: 175 are too few"):
+        UniformPlus()(classified(*SMALL), 175)
+    with pytest.raises(ValueError, match="spares 144 weights of l0: 143 are too few"):
+        UniformPlus()(shaped(*SMALL[:2]), 143)
+
+
+def test_uniform_plus_of_what_is_alive() -> None:
+    """A fifth of the classifier's weights is a fifth of all that it has; fewer than that are all kept."""
+    at = classified(*SMALL, alive={"l0": 100, "l1": 500, "l2": 40})
+    assert list(UniformPlus()(at, 300).values()) == [100, 168, 32]
+    at = classified(*SMALL, alive={"l1": 500, "l2": 20})
+    assert list(UniformPlus()(at, 300).values()) == [144, 136, 20]
+
+
+def test_uniform_plus_spares_neither_a_linear_first_layer_nor_a_classifier_that_is_not_prunable() -> None:
+    assert list(UniformPlus()(shaped((30, 10), (10, 30)), 60).values()) == [30, 30]
+    assert list(UniformPlus(classifier=0)(classified(*SMALL), 160).values()) == [144, 14, 2]
+
+
+@given(st.data())
+def test_uniform_plus_sums_exactly_within_what_there_is(data: st.DataObject) -> None:
+    at = classified(*SMALL, alive={name: data.draw(st.integers(0, size)) for name, size in (("l1", 1152), ("l2", 160))})
+    spared = 144 + min(32, at.mask.layer_kept["l2"])
+    kept = UniformPlus()(at, keep := data.draw(st.integers(spared, at.mask.kept)))
+    assert sum(kept.values()) == keep
+    assert kept["l0"] == 144
+    assert min(32, at.mask.layer_kept["l2"]) <= kept["l2"]
+    assert all(kept[name] <= at.mask.layer_kept[name] for name in kept)
 
 
 def test_more_than_there_are_cannot_be_shared() -> None:

@@ -59,8 +59,15 @@ def _lower_rank(one: Tensor, other: Tensor) -> Tensor:
     return torch.minimum(*ranks).to(one.dtype)
 
 
-def _of_sign(values: Tensor, product: Tensor) -> Tensor:
-    return values.masked_fill(product <= 0, -torch.inf)
+def _agreement(initial: Tensor, final: Tensor) -> Tensor:
+    """1 where the sign is the same, -1 where it changed, 0 where a weight is zero. A product would also be zero where
+    both are small.
+    """
+    return initial.sign() * final.sign()
+
+
+def _of_sign(values: Tensor, agreement: Tensor) -> Tensor:
+    return values.masked_fill(agreement <= 0, -torch.inf)
 
 
 FORMULAS: Mapping[str, Formula] = {
@@ -72,10 +79,10 @@ FORMULAS: Mapping[str, Formula] = {
     "small_init_small_final": lambda i, f: _lower_rank(-i.abs(), -f.abs()),
     "magnitude_increase": lambda i, f: f.abs() - i.abs(),
     "movement": lambda i, f: (f - i).abs(),
-    "large_final_same_sign": lambda i, f: _of_sign(f.abs(), i * f),
-    "large_final_diff_sign": lambda i, f: _of_sign(f.abs(), -i * f),
-    "magnitude_increase_same_sign": lambda i, f: _of_sign(f.abs() - i.abs(), i * f),
-    "magnitude_increase_diff_sign": lambda i, f: _of_sign(f.abs() - i.abs(), -i * f),
+    "large_final_same_sign": lambda i, f: _of_sign(f.abs(), _agreement(i, f)),
+    "large_final_diff_sign": lambda i, f: _of_sign(f.abs(), -_agreement(i, f)),
+    "magnitude_increase_same_sign": lambda i, f: _of_sign(f.abs() - i.abs(), _agreement(i, f)),
+    "magnitude_increase_diff_sign": lambda i, f: _of_sign(f.abs() - i.abs(), -_agreement(i, f)),
 }
 
 
@@ -106,8 +113,8 @@ class SameSign(Pruner):
         sign = 1 if self.sign == "same" else -1
         kept = {}
         for name, alive in at.mask.items():
-            product = sign * ctx.initial[name] * at.weights[name]
-            if bool(torch.isnan(product[alive]).any()):
+            initial, final = ctx.initial[name], at.weights[name]
+            if bool((initial + final)[alive].isnan().any()):
                 raise ValueError(f"the weights of {name} are not numbers (NaN)")
-            kept[name] = alive & (product > 0)
+            kept[name] = alive & (_agreement(initial, final) == sign)
         return Mask(kept)
