@@ -115,10 +115,10 @@ def test_a_key_that_is_typed_is_not_offered_again() -> None:
 )
 def test_yamls_of_the_users_are_offered(form: str, users: Path) -> None:
     flag = form.format(users)
-    assert offered(f"run {flag} pruner=m") == ["pruner=mine"]
+    assert offered(f"run {flag} pruner=mi") == ["pruner=mine"]
     assert "pruner.action=" in offered(f"run {flag} pruner=mine pruner.")
     assert "metrics=[margin" in items(f"evaluate {flag} metrics=[")
-    assert offered(f"plot {flag} pruner=m") == ["pruner=mine"]
+    assert offered(f"plot {flag} pruner=mi") == ["pruner=mine"]
 
 
 def test_a_wrong_folder_is_as_if_there_were_none(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("run out=oute\tX", "run out=outer_space/X"), ("results --to oute\tX", "results --to outer_space/X"),
         ("run --config-dir my\tX", "run --config-dir my_conf/X"), ("run pruner=nothing\tX", "run pruner=nothingX"),
         ("run --config-dir=my\tX", "run --config-dir=my_conf/X"),
-        ("run --config-dir my_conf pruner=m\tX", "run --config-dir my_conf pruner=mine X"),
+        ("run --config-dir my_conf pruner=mi\tX", "run --config-dir my_conf pruner=mine X"),
     ],
 )  # fmt: skip
 def test_tab_goes_on_with_the_word(typed: str, words: str, shell: Shell) -> None:

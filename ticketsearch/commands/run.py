@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,10 @@ def help_text() -> str:
     from ticketsearch.conf import OWN
     from ticketsearch.settings import defaults, top_level
 
-    groups = "\n".join(f"  {group:<11} {' '.join(OWN.choices(group))}" for group in defaults())
+    groups = "\n".join(
+        textwrap.fill(" ".join(OWN.choices(group)), 110, initial_indent=f"  {group:<11} ", subsequent_indent=" " * 14)
+        for group in defaults()
+    )
     keys = "\n".join(f"  {key:<11} {value:<9} {said}" for key, value, said in top_level())
     return _HELP.format(groups=groups, keys=keys)
 
