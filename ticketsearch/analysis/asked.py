@@ -102,6 +102,20 @@ def asked(
     return pd.DataFrame(judged, columns=[*CELL, "metric"]), left_out
 
 
+def nothing_asked(rows: pd.DataFrame, metrics: Sequence[str]) -> UsageError:
+    """What is said where every metric would be left out: then there is nothing to judge by.
+
+    Args:
+        rows: rows of the tickets to judge, of any status.
+        metrics: what a ticket was to win.
+    """
+    test = rows[(rows["split"] == "test") & (rows["variant"] == "") & (rows["status"] == "ok")]
+    there = sorted(test.loc[test["better"].notna(), "metric"].unique())
+    right = f"evaluate the runs with them, or judge by what there is: {' '.join(there) or 'nothing'}"
+    attempt = f"ticketsearch verdict metrics={there[0]}" if there else "ticketsearch evaluate --help"
+    return UsageError(f"no run was asked for {', '.join(metrics)}", right, attempt, f"metrics={','.join(metrics)}")
+
+
 def _families(rows: pd.DataFrame) -> dict[str, str]:
     """Metric -> family, as far as rows with a value or a reason of its own tell."""
     pairs = rows.loc[(rows["metric"] != rows["family"]) | (rows["status"] == "ok"), ["metric", "family"]]
