@@ -332,6 +332,12 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
         Curves().draw(frame(*run(DENSE, {0: 0.9})), tmp_path)
 
 
+def test_values_that_are_no_numbers_are_no_curve(tmp_path: Path) -> None:
+    nothing = curve(LTH, {0: float("nan"), 1: float("nan")}, metric="ece")
+    with pytest.raises(UsageError, match="nothing of ece to draw"):
+        Curves(metrics=("ece",)).draw(frame(*run(LTH, {0: 0.9, 1: 0.9}), *nothing), tmp_path)
+
+
 def test_two_settings_are_refused_until_one_is_chosen(pages: list[Page]) -> None:
     extra = curve(LTH, {0: 0.3, 1: 0.2}, metric="ece", settings="b" * 12)
     rows = frame(*run(LTH, {0: 0.9, 1: 0.9}), *curve(LTH, {0: 0.1, 1: 0.1}, metric="ece"), *extra)
