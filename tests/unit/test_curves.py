@@ -307,6 +307,7 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
         ({"metrics": ("accuracy", "pgd_accuracy")}, "no values of pgd_accuracy", "the family pgd measures it"),
         ({"metrics": ("mce",)}, "no values of mce", "the family corruption measures it"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'?  (choices: lth omp)"),
+        ({"settings": ("deadbeef",)}, "no rows of setting 'deadbeef'", "(choices: aaaaaaaaaaaa)"),
         ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "(choices: digits)"),
         ({"metrics": ("sce",)}, "no values of sce", "the family calibration measures it"),
         ({"split": "train"}, "there is no metric to draw", "none"),

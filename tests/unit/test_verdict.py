@@ -277,6 +277,7 @@ def test_a_control_that_fits_two_runs_is_nobodys() -> None:
     ("settings", "what"),
     [
         ({"metrics": ("acuracy",)}, "no metric 'acuracy'"), ({"metrics": ("all",)}, "no metric 'all'"),
+        ({"settings": ("deadbeef",)}, "no rows of settings 'deadbeef'"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'"), ({"dataset": ("digit",)}, "no rows of dataset 'digit'"),
         ({"metrics": ("majority_share",)}, "neither end of 'majority_share' is better"),
     ],

@@ -33,6 +33,7 @@ def chosen(rows: pd.DataFrame, settings: "Settings") -> pd.DataFrame:
     """
     if rows.empty:
         raise UsageError("there are no results to judge", "train something first", "ticketsearch run pruner=lth")
+    _named(rows[rows["settings"] != ""], "settings", settings.settings)
     rows = rows[(rows["weights"] == "last") & (rows["at"] == "end")]
     for field in (*CELL, "prunable"):
         rows = _named(rows, field, getattr(settings, field))

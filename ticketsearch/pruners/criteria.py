@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ticketsearch.pruners.base import Pruner
+from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Mask, Scores
@@ -99,6 +100,11 @@ class SameSign(Pruner):
 
     score: Score = Magnitude()  # not looked at
     sign: Literal["same", "diff"] = "same"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.score, self.scope) != (Magnitude(), Global()):
+            raise ValueError("it ranks nothing: `score` and `scope` would have no say")
 
     def rounds(self, last: int) -> range:
         """The first round alone."""
