@@ -55,7 +55,7 @@ def _checked(formula: Formula, initial: Tensor, final: Tensor) -> Tensor:
 
 
 def _lower_rank(one: Tensor, other: Tensor) -> Tensor:
-    """The lower of an element's ranks by two values, 0 the lowest; of equal ones the earlier has the higher."""
+    """The lower of an element's ranks by two values, 0 the highest; of equal ones the earlier has the higher."""
     ranks = (values.argsort(descending=True, stable=True).argsort().neg() for values in (one, other))
     return torch.minimum(*ranks).to(one.dtype)
 
