@@ -128,6 +128,10 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
     nested = is_dataclass(field.default) and not isinstance(field.default, type)
     if isinstance(value, str) and inspect.isabstract(hint):
         value = {"_target_": _by_name(value, hint, path, command)}
+    if isinstance(value, Mapping) and "_target_" not in value and inspect.isabstract(hint):
+        known = {own.name for own in fields(field.default)} if nested else set()  # type: ignore[arg-type]
+        if not known.issuperset(value):
+            raise _without_class(value, hint, path, command)
     if isinstance(value, Mapping) and (nested or "_target_" in value):
         if "_target_" not in value:
             value = {"_target_": f"{type(field.default).__module__}.{type(field.default).__qualname__}", **value}
@@ -154,6 +158,25 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
 
 def _by_name(name: str, base: type, path: str, command: str) -> str:
     """The dotted name of one of our classes of a kind, from a word such as `uniform_plus`."""
+    found = _words(base)
+    if name not in found:
+        what = f"no {base.__name__.lower()} named {name!r}"
+        raise closest(
+            name, found, what, f"ticketsearch {command} {path}={{}}", f"ticketsearch {command} --help", f"{path}={name}"
+        )
+    return found[name]
+
+
+def _without_class(value: Mapping[str, Any], base: type, path: str, command: str) -> UsageError:
+    """What is said of settings without a class: a word that was typed too is gone by then, as a node replaces it."""
+    fitting = [dotted for dotted in _words(base).values() if {f.name for f in fields(_imported(dotted))} >= set(value)]
+    right = f"a word takes no settings beside it: name the class in {path}._target_"
+    attempt = f"ticketsearch {command} {path}._target_={fitting[0]}" if fitting else f"ticketsearch {command} --help"
+    return UsageError(f"{path} has settings and no class: {' '.join(map(str, value))}", right, attempt, path)
+
+
+def _words(base: type) -> dict[str, str]:
+    """Word -> dotted name, of our classes of a kind."""
     package = importlib.import_module(base.__module__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
@@ -163,12 +186,7 @@ def _by_name(name: str, base: type, path: str, command: str) -> str:
         kinds += kind.__subclasses__()
         if not inspect.isabstract(kind) and kind.__module__.startswith(f"{package.__name__}."):
             found[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()] = f"{kind.__module__}.{kind.__qualname__}"
-    if name not in found:
-        what = f"no {base.__name__.lower()} named {name!r}"
-        raise closest(
-            name, found, what, f"ticketsearch {command} {path}={{}}", f"ticketsearch {command} --help", f"{path}={name}"
-        )
-    return found[name]
+    return found
 
 
 def _finite(value: Any) -> bool:

@@ -59,7 +59,11 @@ MISTAKES = [
     ("run rewind.weights=stp", "rewind.weights=stp", "'step'"),
     ("run pruner.source=before", "pruner.source=before", "'previous'"),
     ("run pruner.source=twin", "names the twin's pruner", "settings of Pruner must fit together"),
-    ("run pruner.score=magnitude", "pruner.score", "_target_"),
+    ("run pruner.score=magnitud", "no score named 'magnitud'", "did you mean 'magnitude'?"),
+    ("run pruner.scope=erkk", "no scope named 'erkk'", "did you mean 'erk'?"),
+    ("run pruner.scope=rates pruner.scope.conv=0.1", "pruner.scope has settings and no class: conv", "scopes.Rates"),
+    ("run pruner=snip pruner.score=grasp pruner.score.temperature=2", "no class: temperature", "saliency.Grasp"),
+    ("run pruner=same_sign pruner.score=lamp", "ranks nothing", "settings of SameSign must fit together"),
     ("run metrics.calibration.bins=0", "metrics.calibration.bins=0", "greater than or equal to 1"),
     # combinations that cannot be
     ("run schedule=one_shot schedule.rounds=3", "schedule.rounds=3", "less than 2"),

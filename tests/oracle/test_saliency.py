@@ -169,6 +169,15 @@ def test_modes_of_batch_norm_differ_and_leave_its_statistics(score: Saliency) ->
     assert not torch.equal(found["warm"], found["train"])
 
 
+def test_one_image_has_no_statistics() -> None:
+    at = view(pruner("snip"))
+    ctx = context(at)
+    count = len(ctx.batches(10)[0][1])
+    with pytest.raises(ValueError, match=f"the last batch of {count} images by {count - 1} is one image"):
+        Snip(bn="train", batch=count - 1)(at, ctx)
+    assert Snip(batch=count - 1)(at, ctx)
+
+
 def test_warm_statistics_are_those_of_the_scoring_set() -> None:
     """In evaluation with them the network says what it says of the set in training, but for n - 1 in the place of n."""
     at = view(pruner("snip"))

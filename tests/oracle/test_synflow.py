@@ -188,8 +188,19 @@ def test_in_deep_networks_float32_is_not_enough(scale: float, single: float) -> 
     through = 64 * 4.0**20 * 10 * float(torch.tensor(scale)) ** 21
     assert sums(double) == pytest.approx([through] * 21, rel=1e-12)
     assert {score.dtype for score in double.values()} == {torch.float64}
+    if single == torch.inf:  # by places, were they ranked
+        with pytest.raises(ValueError, match="is beyond float32"):
+            Synflow(precision="float32")(at, context(at))
+        return
     found = Synflow(precision="float32")(at, context(at))
     assert {float(value) for score in found.values() for value in score.flatten()} == {single}
+
+
+def test_a_layer_that_nothing_goes_through_has_no_flow() -> None:
+    model = Linears(torch.ones(2, 64), torch.ones(1, 2))
+    model.unused = nn.Linear(2, 2, bias=False)
+    found = Synflow()(of(model), context(of(model)))
+    assert (float(found["unused.weight"].sum()), float(found["fc.weight"].sum())) == (0.0, 128.0)
 
 
 # Steps.

@@ -77,3 +77,16 @@ def test_without_classes_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no accuracies of classes"):
         Classes().draw(rows, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_of_two_settings_one_is_chosen(tmp_path: Path) -> None:
+    rows = [*model(0, 0, 0.8, 0.9), *model(1, 0, 0.8, 0.7)]
+    other = [line | {"settings": "b" * 12, "value": 0.8} for line in rows if line["metric"] == "class_accuracy"]
+    with pytest.raises(UsageError, match="several settings"):
+        Classes().draw(frame(*rows, *other), tmp_path)
+    (table,) = (
+        f
+        for f in Classes(settings=("b" * 12,), formats=("png",)).draw(frame(*rows, *other), tmp_path)
+        if f.suffix == ".csv"
+    )
+    assert pd.read_csv(table)["change"].tolist() == [0.0]

@@ -48,6 +48,13 @@ def test_changes_are_percentage_points_of_the_same_seeds() -> None:
     assert blue[2] > blue[0]
 
 
+def test_a_seed_without_a_dense_model_changes_no_mean() -> None:
+    rows = [*errors(LTH, 0, DENSE), *errors(LTH, 7, TICKET), *errors(LTH, 7, dict.fromkeys(TICKET, 0.9), seed=1)]
+    _, points = one(Corruptions(), frame(*rows))
+    snow = points.set_index(["kind", "severity"]).loc[("snow", 1)]
+    assert (snow["error"], snow["change"], snow["seeds"]) == (pytest.approx(0.25), pytest.approx(0.05), 1)
+
+
 def test_kinds_are_in_the_papers_order_and_extra_ones_apart() -> None:
     kinds = ["saturate", "mine", "contrast", "procedural_frost", "shot_noise", "gaussian_noise"]
     values = {f"{kind}-{severity}": 0.1 for kind in kinds for severity in (1, 5)}

@@ -307,6 +307,7 @@ def test_rows_are_selected_by_field(pages: list[Page]) -> None:
         ({"metrics": ("accuracy", "pgd_accuracy")}, "no values of pgd_accuracy", "the family pgd measures it"),
         ({"metrics": ("mce",)}, "no values of mce", "the family corruption measures it"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'", "did you mean 'lth'?  (choices: lth omp)"),
+        ({"settings": ("deadbeef",)}, "no rows of setting 'deadbeef'", "(choices: aaaaaaaaaaaa)"),
         ({"dataset": ("digits", "cifar10")}, "no rows of dataset 'cifar10'", "(choices: digits)"),
         ({"metrics": ("sce",)}, "no values of sce", "the family calibration measures it"),
         ({"split": "train"}, "there is no metric to draw", "none"),
@@ -330,6 +331,12 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
         Curves().draw(frame(), tmp_path)
     with pytest.raises(UsageError, match="only dense models"):
         Curves().draw(frame(*run(DENSE, {0: 0.9})), tmp_path)
+
+
+def test_values_that_are_no_numbers_are_no_curve(tmp_path: Path) -> None:
+    nothing = curve(LTH, {0: float("nan"), 1: float("nan")}, metric="ece")
+    with pytest.raises(UsageError, match="nothing of ece to draw"):
+        Curves(metrics=("ece",)).draw(frame(*run(LTH, {0: 0.9, 1: 0.9}), *nothing), tmp_path)
 
 
 def test_two_settings_are_refused_until_one_is_chosen(pages: list[Page]) -> None:

@@ -118,3 +118,8 @@ def test_what_is_lacking_is_named() -> None:
 def test_two_runs_of_a_pruner_are_not_chosen_from() -> None:
     twin = curve("cifar10-resnet18-lth-11111111", {n: 0.95 for n in ROUNDS})
     assert outcome([*curves(), *twin], "LTH > OMP", "accuracy") == "unknown"
+
+
+def test_rigl_alone_is_not_the_sharpest_of_all() -> None:
+    rows = curves("imagenet-resnet50", {"rigl": 0.001}, hessian_trace_weight={"rigl": 0.1})
+    assert outcome(rows, "RigL sharpest") == "unknown"

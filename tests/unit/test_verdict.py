@@ -119,6 +119,22 @@ def test_nobody_asked_for_it() -> None:
     assert "left out, nobody asked for them: ece, fidelity" in sentence(run)
 
 
+def test_no_metric_that_anybody_asked_for_is_refused() -> None:
+    with pytest.raises(UsageError, match="no run was asked for ece, fidelity") as told:
+        judged(*curve(RUN, ACCURACY), metrics=("ece", "fidelity"))
+    assert told.value.right.endswith("judge by what there is: accuracy")
+
+
+def test_a_cell_without_any_of_the_metrics_is_named() -> None:
+    other, control = (run.replace("digits", "mnist") for run in (RUN, CONTROL))
+    rows = [*curve(RUN, ACCURACY), *curve(RUN, ECE, metric="ece"), *curve(other, ACCURACY, dense="mnist-dense")]
+    rows += curve(control, ACCURACY, dense="mnist-dense", pruner="control", label="lth reinit")
+    found = verdict(frame(*rows), Settings(metrics=("ece",)))
+    runs = passing(found)
+    assert [run.run for run in runs] == [RUN]
+    assert "mnist resnet20 is not judged: nobody asked there for any of the metrics." in page(found, runs, [], [])
+
+
 def test_asked_of_another_run_of_the_cell_is_asked() -> None:
     rows = [*curve(RUN, ACCURACY), *curve(RANDOM, ACCURACY), *curve(RANDOM, ECE, metric="ece")]
     table, run = judged(*rows)
@@ -171,6 +187,15 @@ def test_a_run_without_dense_accuracy_does_not_stop_the_others() -> None:
     assert own[RUN].comparable.round == 2
     assert (own[RANDOM].regions, own[RANDOM].comparable.round) == (None, 0)
     assert "regions are unknown" in sentence(own[RANDOM])
+
+
+def test_rounds_with_fewer_seeds_gaps_and_seeds_left_out_are_told() -> None:
+    rows = [*seeds(RUN, {0: 0.95, 1: 0.95, 2: 0.95}), *curve(RUN, {4: 0.95, 5: 0.95}), *curve(RUN, {1: 0.9}, seed=7)]
+    told = sentence(judged(*rows, metrics=("accuracy",))[1])
+    assert "(3 seeds): comparable to dense in everything that was measured up to 67.2 % (round 5)" in told
+    assert "fewer seeds at rounds 4-5" in told
+    assert "regions decided without round 3; seed 7 left out (no dense accuracy)" in told
+    assert "Region III" not in told
 
 
 def test_one_seed_is_said_to_be_one() -> None:
@@ -252,6 +277,7 @@ def test_a_control_that_fits_two_runs_is_nobodys() -> None:
     ("settings", "what"),
     [
         ({"metrics": ("acuracy",)}, "no metric 'acuracy'"), ({"metrics": ("all",)}, "no metric 'all'"),
+        ({"settings": ("deadbeef",)}, "no rows of settings 'deadbeef'"),
         ({"pruner": ("lht",)}, "no rows of pruner 'lht'"), ({"dataset": ("digit",)}, "no rows of dataset 'digit'"),
         ({"metrics": ("majority_share",)}, "neither end of 'majority_share' is better"),
     ],

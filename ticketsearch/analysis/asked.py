@@ -33,6 +33,7 @@ def chosen(rows: pd.DataFrame, settings: "Settings") -> pd.DataFrame:
     """
     if rows.empty:
         raise UsageError("there are no results to judge", "train something first", "ticketsearch run pruner=lth")
+    _named(rows[rows["settings"] != ""], "settings", settings.settings)
     rows = rows[(rows["weights"] == "last") & (rows["at"] == "end")]
     for field in (*CELL, "prunable"):
         rows = _named(rows, field, getattr(settings, field))
@@ -100,6 +101,20 @@ def asked(
         judged += [(str(dataset), str(model), metric) for metric in metrics if metric in found]
         left_out[str(dataset), str(model)] = tuple(metric for metric in metrics if metric not in found)
     return pd.DataFrame(judged, columns=[*CELL, "metric"]), left_out
+
+
+def nothing_asked(rows: pd.DataFrame, metrics: Sequence[str]) -> UsageError:
+    """What is said where every metric would be left out: then there is nothing to judge by.
+
+    Args:
+        rows: rows of the tickets to judge, of any status.
+        metrics: what a ticket was to win.
+    """
+    test = rows[(rows["split"] == "test") & (rows["variant"] == "") & (rows["status"] == "ok")]
+    there = sorted(test.loc[test["better"].notna(), "metric"].unique())
+    right = f"evaluate the runs with them, or judge by what there is: {' '.join(there) or 'nothing'}"
+    attempt = f"ticketsearch verdict metrics={there[0]}" if there else "ticketsearch evaluate --help"
+    return UsageError(f"no run was asked for {', '.join(metrics)}", right, attempt, f"metrics={','.join(metrics)}")
 
 
 def _families(rows: pd.DataFrame) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Which classes pay for pruning (Hooker et al. 2019, "What do compressed deep neural networks forget?")."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from scipy.stats import ttest_ind_from_stats
 
@@ -9,7 +11,7 @@ SIGNIFICANT = 0.05
 ROUNDING = 1e-12
 
 
-def class_changes(rows: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+def class_changes(rows: pd.DataFrame, split: str = "test", settings: Sequence[str] = ()) -> pd.DataFrame:
     """How much more or less than the whole each class changes from the dense models to the tickets of a round.
 
     Of each model a class's accuracy is taken less the model's accuracy, so that what all classes lose alike is no
@@ -18,6 +20,7 @@ def class_changes(rows: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     Args:
         rows: tidy rows with `accuracy` and `class_accuracy`.
         split: where they were measured.
+        settings: hashes to take where they were measured in several ways.
 
     Returns:
         A line for each run, round above 0 and class: `run`, `round`, `sparsity`, `class`; `change`: the mean of the
@@ -25,7 +28,7 @@ def class_changes(rows: pd.DataFrame, split: str = "test") -> pd.DataFrame:
         both sides, NaN for fewer than two seeds and where neither sample varies; `seeds`; `significant`: p is at most
         0.05, as in the paper, without a correction for the number of classes.
     """
-    rows = measured(rows[rows["metric"].isin(["accuracy", "class_accuracy"]) & (rows["split"] == split)])
+    rows = measured(rows[rows["metric"].isin(["accuracy", "class_accuracy"]) & (rows["split"] == split)], settings)
     whole = rows[rows["metric"] == "accuracy"].set_index(["run", "seed", "round"])["value"]
     each = rows[rows["metric"] == "class_accuracy"]
     each = each.assign(

@@ -228,7 +228,8 @@ def rigl_is_sharpest(cells: list[_Cell], metric: str = "hessian_trace_weight") -
     for cell in (cell for cell in cells if cell.dataset == IMAGENET):
         others = sorted(set(cell.runs) - {RIGL})
         gains = [_beside(cell, RIGL, other, name) for other in others for name in ("accuracy", metric)]
-        lacking = [RIGL] if RIGL not in cell.runs else ["a round in common"] * any(np.isnan(gain) for gain in gains)
+        alone = [RIGL] if RIGL not in cell.runs else ["another pruner"] * (not others)
+        lacking = alone or ["a round in common"] * any(np.isnan(gain) for gain in gains)
         holds = all(gain > 0 for gain in gains[::2]) and all(gain < 0 for gain in gains[1::2])
         numbers = ", ".join(f"{gain:+.3g}" for gain in gains)
         yield _told("RigL sharpest, most accurate", f"{cell.name}, {metric}", holds, numbers, lacking)

@@ -52,6 +52,9 @@ def page(verdict: Verdict, runs: Sequence[RunVerdict], findings: Sequence[Findin
         parts += [Heading(f"{dataset} {model}"), _summary(cell)]
         for run in cell:
             parts += [sentence(run), _metrics(run, shown)]
+    judged = verdict.rounds[["dataset", "model"]].drop_duplicates().itertuples(index=False, name=None)
+    none = sorted(set(verdict.left_out) - set(judged))
+    parts += [f"{dataset} {model} is not judged: nobody asked there for any of the metrics." for dataset, model in none]
     if findings:
         parts += [Heading("Findings of Chen et al. (2022) in these rows"), *_findings(findings)]
     return parts

@@ -40,6 +40,7 @@ class RunVerdict:
     Attributes:
         dataset, model, run, label, pruner: of the run.
         seeds: the most seeds that a difference of it has.
+        fewer: rounds of which every difference has fewer.
         rounds: its rounds above 0.
         sparsity: round -> sparsity.
         regions: None where its dense model has no test accuracy.
@@ -59,6 +60,7 @@ class RunVerdict:
     label: str
     pruner: str
     seeds: int
+    fewer: tuple[int, ...]
     rounds: tuple[int, ...]
     sparsity: Mapping[int, float]
     regions: Regions | None
@@ -86,7 +88,8 @@ def passing(verdict: Verdict, pruner: Sequence[str] = ()) -> list[RunVerdict]:
     lines = list(map(_Line._make, zip(*columns, strict=True)))
     names = {line.run: line.label for line in lines}
     beaten: dict[str, list[tuple[str, int, bool]]] = {}
-    for found in against_controls(verdict.values).itertuples():
+    judged = verdict.values[verdict.values["run"].isin(list(names))]  # a cell without any of the metrics has no lines
+    for found in against_controls(judged).itertuples():
         beaten.setdefault(str(found.run), []).append(
             (names[str(found.control)], int(str(found.round)), bool(found.beats))
         )
@@ -127,9 +130,12 @@ def _of_run(lines: Sequence[_Line], verdict: Verdict, beaten: Sequence[tuple[str
     for label, round, beats in beaten:
         if round <= last and not beats:
             lost[label] = (*lost.get(label, ()), round)
+    seeds = {n: int(max((x.seeds for x in lines if x.round == n and x.seeds > 0), default=0)) for n in at}
+    most = max(seeds.values())
     return RunVerdict(
         *first[:5],
-        seeds=int(max((line.seeds for line in lines if line.seeds > 0), default=0)),
+        seeds=most,
+        fewer=tuple(sorted(n for n, count in seeds.items() if 0 < count < most)),
         rounds=tuple(sorted(at)),
         sparsity={0: 0.0, **at},
         regions=regions,
@@ -201,6 +207,10 @@ def sentence(found: RunVerdict) -> str:
         parts.append("no ticket is in Region I")
     if found.seeds == 1:
         parts.append("one seed has no interval: the tolerance is the fraction of dense alone")
+    if found.fewer:
+        parts.append(f"fewer seeds at {spans(found.fewer)}")
+    if found.regions is not None:
+        parts += [note for note in found.regions.notes if "Region III" not in note]  # of which nothing is said here
     if found.differs and found.comparable.round:
         parts.append(f"beyond chance (Holm) at round {found.comparable.round} differ: {', '.join(found.differs)}")
     parts += [f"not shown to beat its control {label} at {spans(rounds)}" for label, rounds in found.lost_to.items()]

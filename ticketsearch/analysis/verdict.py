@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from annotated_types import Ge, Lt, MinLen
 
-from ticketsearch.analysis.asked import asked, chosen, reasons
+from ticketsearch.analysis.asked import asked, chosen, nothing_asked, reasons
 from ticketsearch.analysis.labels import labels
 from ticketsearch.analysis.mce import INDICES, corruption_indices
 from ticketsearch.analysis.paired import holm, paired
@@ -106,11 +106,13 @@ def verdict(rows: pd.DataFrame, settings: Settings = Settings(), reading: Mappin
 
     Raises:
         UsageError: there are no tickets to judge; a metric has several settings, or no better end; none of a name that
-            was asked for is there.
+            was asked for is there; no run was asked for any of the metrics.
     """
     rows = chosen(rows, settings)
     values = _values(rows, settings)
     there, left_out = asked(rows, values, settings.metrics)
+    if there.empty:
+        raise nothing_asked(rows, settings.metrics)
     table = _lines(rows, there).merge(_differences(values, settings.metrics), "left", on=["run", "metric", "round"])
     table["better"] = table["metric"].map(_directions(values, settings.metrics))
     table = _judged(table, settings, reading or {})

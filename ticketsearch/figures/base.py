@@ -135,10 +135,12 @@ class Figure(ABC):
             Those that every field admits.
 
         Raises:
-            UsageError: there are no rows, or none of a name that was asked for.
+            UsageError: there are no rows, or none of a name or of settings that were asked for.
         """
         if rows.empty:
             raise UsageError("there are no results to draw", "train something first", "ticketsearch run pruner=lth")
+        if self.settings:
+            require("settings", self.settings, rows.loc[rows["settings"] != "", "settings"].dropna().unique())
         for field in ("dataset", "model", "pruner", "prunable"):
             if wanted := getattr(self, field):
                 require(field, wanted, rows[field])

@@ -113,6 +113,9 @@ def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: 
     values = pd.concat([values, indices[indices["metric"].isin(metrics)]], ignore_index=True)
     dense = _dense(values, choice.band)
     points = statistics(values, IDENTITY, choice.band)
+    if points.empty:
+        right = "each of its values is no number: evaluate them again, or name other metrics"
+        raise UsageError(f"there is nothing of {', '.join(metrics)} to draw", right, "ticketsearch evaluate --help")
     points = points.merge(dense[["dense", "metric", "mean"]].rename(columns={"mean": "dense_mean"}), how="left")
     points["label"] = points["run"].map(names)
     points["region"] = [decided[run].of(round) for run, round in zip(points["run"], points["round"], strict=True)]

@@ -42,7 +42,7 @@ class Classes(base.Figure):
         """
         rows = self.select(rows)
         rows = rows[rows["run"] != rows["dense"]]
-        table = class_changes(rows, self.split)
+        table = class_changes(rows, self.split, self.settings)
         if table.empty:
             right = "the family accuracy measures them on every ticket"
             raise UsageError("no accuracies of classes to draw", right, "ticketsearch evaluate 'metrics=[accuracy]'")

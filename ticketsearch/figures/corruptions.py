@@ -95,6 +95,8 @@ def _errors(subject: tickets.Subject, sparsity: float | None, settings: Sequence
     own = tickets.of_rounds(each, rounds)[[*by, "round", "sparsity", "value"]]
     dense = each.loc[each["round"] == 0, [*by, "dense", "value"]].rename(columns={"value": "dense_error"})
     pairs = own.merge(dense, on=by, how="left")
+    compared = pairs["dense_error"].notna().groupby([pairs["run"], pairs["variant"]]).transform("any")
+    pairs = pairs[pairs["dense_error"].notna() | ~compared]  # means of both are over the same seeds
     table = pairs.groupby(["run", "variant"], as_index=False).agg(
         round=("round", "first"), sparsity=("sparsity", "mean"), error=("value", "mean"),
         dense_error=("dense_error", "mean"), seeds=("seed", "count"), dense=("dense", "first"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ticketsearch.pruners.base import Pruner
+from ticketsearch.pruners.scopes import Global
 from ticketsearch.pruners.scores import Magnitude
 from ticketsearch.pruners.view import Context, Score, View
 from ticketsearch.ticket import Mask, Scores
@@ -54,7 +55,7 @@ def _checked(formula: Formula, initial: Tensor, final: Tensor) -> Tensor:
 
 
 def _lower_rank(one: Tensor, other: Tensor) -> Tensor:
-    """The lower of an element's ranks by two values, 0 the lowest; of equal ones the earlier has the higher."""
+    """The lower of an element's ranks by two values, 0 the highest; of equal ones the earlier has the higher."""
     ranks = (values.argsort(descending=True, stable=True).argsort().neg() for values in (one, other))
     return torch.minimum(*ranks).to(one.dtype)
 
@@ -99,6 +100,11 @@ class SameSign(Pruner):
 
     score: Score = Magnitude()  # not looked at
     sign: Literal["same", "diff"] = "same"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.score, self.scope) != (Magnitude(), Global()):
+            raise ValueError("it ranks nothing: `score` and `scope` would have no say")
 
     def rounds(self, last: int) -> range:
         """The first round alone."""

@@ -79,8 +79,16 @@ class Saliency(Score):
     of: Literal["view", "initial"] = "view"
 
     def __call__(self, at: View, ctx: Context) -> Scores:
+        """The scores.
+
+        Raises:
+            ValueError: batch norm would take its statistics from one image.
+        """
         at = replace(at, weights=ctx.initial) if self.of == "initial" else at
         batches = ctx.batches(self.per_class, self.batch)
+        if self.bn == "train" and len(batches[-1][1]) == 1:
+            count = sum(len(labels) for _, labels in batches)
+            raise ValueError(f"the last batch of {count} images by {self.batch} is one image: bn=train needs two")
         masked = Ticket(at.mask, at.weights, at.rest).masked(at.weights)
         state = scoring_state(at, _warm(at, masked, batches) if self.bn == "warm" else masked, self.precision)
         weights = {name: state[name].requires_grad_() for name in at.mask}

@@ -31,6 +31,11 @@ class Synflow(Score):
     precision: Literal["float32", "float64"] = "float64"
 
     def __call__(self, at: View, ctx: Context) -> Scores:
+        """The scores.
+
+        Raises:
+            ValueError: they are beyond the precision; infinite ones would be ranked by their places.
+        """
         state = scoring_state(at, Ticket(at.mask, at.weights, at.rest).masked(at.weights), self.precision)
         state = {name: tensor.abs() for name, tensor in state.items()}
         weights = {name: state[name].requires_grad_() for name in at.mask}
@@ -38,11 +43,15 @@ class Synflow(Score):
         ones = torch.ones(1, *ctx.data.train.images.shape[1:], dtype=like.dtype, device=like.device)
         with in_mode(at.model, training=False), _not_normalised(at.model):
             flow = functional_call(at.model, state, (ones,)).sum()
-        gradients = torch.autograd.grad(flow, list(weights.values()))
-        return {
+        gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+        scores = {
             name: (weight.detach() * gradient).abs()
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
+        beyond = [name for name, alive in at.mask.items() if bool(scores[name].cpu()[alive].isinf().any())]
+        if beyond:
+            raise ValueError(f"the synaptic flow of {beyond[0]} is beyond {self.precision}")
+        return scores
 
 
 @contextmanager
