@@ -24,7 +24,7 @@ def sweep(out: Path, *overrides: str) -> int:
     [
         (["pruner=lth,omp", "seed=0,1"], ["lth 0", "lth 1", "omp 0", "omp 1"]),
         (["pruner=lth", "seed=range(3)"], ["lth 0", "lth 1", "lth 2"]),
-        (["pruner=glob([l*,d*])", "seed=4"], ["dense 4", "lth 4", "lth_layerwise 4"]),
+        (["pruner=glob([lt*,d*])", "seed=4"], ["dense 4", "lth 4", "lth_layerwise 4"]),
         (["pruner=choice(omp,lth)", "seed=range(1,6,2)"], [f"{p} {s}" for p in ("omp", "lth") for s in (1, 3, 5)]),
         (["pruner=lth", "seed=7"], ["lth 7"]),
     ],
