@@ -220,7 +220,7 @@ def keep_top(scores: Scores, mask: Mask, keep: int | Mapping[str, int]) -> Mask:
     for name, alive in mask.items():
         if name not in scores or scores[name].shape != alive.shape:
             raise ValueError(f"no scores of shape {tuple(alive.shape)} for {name}")
-        if bool(torch.isnan(scores[name][alive]).any()):
+        if bool((torch.isnan(scores[name]) & alive).any()):
             raise ValueError(f"the scores of {name} are not numbers (NaN)")
     if isinstance(keep, Mapping):
         if keep.keys() != mask.keys():

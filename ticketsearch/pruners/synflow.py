@@ -45,10 +45,10 @@ class Synflow(Score):
             flow = functional_call(at.model, state, (ones,)).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
         scores = {
-            name: (weight.detach() * gradient).abs()
+            name: gradient.mul_(weight.detach()).abs_()
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
-        beyond = [name for name, alive in at.mask.items() if bool(scores[name].cpu()[alive].isinf().any())]
+        beyond = [name for name, alive in at.mask.items() if bool((scores[name].isinf().cpu() & alive).any())]
         if beyond:
             raise ValueError(f"the synaptic flow of {beyond[0]} is beyond {self.precision}")
         return scores
