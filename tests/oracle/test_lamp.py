@@ -71,7 +71,9 @@ def pairs(weights: Tensor, alive: Tensor) -> Tensor:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([0.0, 0.5, -0.5, 1.0, -3.0, 1e-15, 2e18]) | st.floats(-9, 9, width=32, allow_subnormal=False), st.booleans()
+            st.sampled_from([0.0, 0.5, -0.5, 1.0, -3.0, 1e-15, 2e18])
+            | st.floats(-9, 9, width=32, allow_subnormal=False),
+            st.booleans(),
         ),
         min_size=1,
         max_size=40,
