@@ -197,6 +197,7 @@ def test_the_ticket_in_training_is_a_line_and_what_is_left_stands_below(seen: Se
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_search_opens_with_what_it_is(seen: Seen) -> None:
     terminal, out = seen("80")
     said = " ".join(HEADER.split(terminal.text)[0].split())  # folded between words
@@ -207,6 +208,7 @@ def test_a_search_opens_with_what_it_is(seen: Seen) -> None:
     assert re.search("2 rounds, 2 seeds;.* 6 tickets to train, about", " ".join(seen("200")[0].text.split()))
 
 
+@pytest.mark.slow
 def test_there_are_colours_unless_they_are_not_wanted(seen: Seen) -> None:
     for kind, wanted in (("80", True), ("poor", False)):
         styles = b";".join(re.findall(rb"\x1b\[([\d;]+)m", seen(kind)[0].raw)).split(b";")

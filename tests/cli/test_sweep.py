@@ -70,6 +70,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_what_its_runs_give_alone(swept: Path, tmp_path: Path) -> None:
     for pruner in ("omp", "lth"):
         run_here(tmp_path, f"pruner={pruner}", "replicates=2")

@@ -117,6 +117,7 @@ def test_the_tickets_of_the_uninterrupted_run_differ_from_one_another(whole: Pat
     assert set(rows(whole).metric) >= {"accuracy", "ece", "macs", "trajectory_length"}
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_leave_no_trace(whole: Path, tmp_path: Path) -> None:
     out, moments, seen = tmp_path / "out", random.Random(20), {}
     for _ in range(10):
@@ -142,7 +143,8 @@ def killed_at_every(out: Path, call: int) -> int:
     raise AssertionError(f"a run killed at every write {call} gets nowhere")
 
 
-@pytest.mark.parametrize("call", [11, *(pytest.param(call, marks=pytest.mark.slow) for call in (17, 26))])
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [11, 17, 26])
 def test_a_run_that_dies_again_and_again_arrives(whole_round: Path, tmp_path: Path, call: int) -> None:
     assert killed_at_every(tmp_path / "out", call) > 1
     same_runs(tmp_path / "out", whole_round)
