@@ -55,10 +55,12 @@ def lanczos(product: Product, start: Tensor, steps: int) -> Ritz:
         diagonal.append((vector * image).sum(-1))
         left = outside(image, basis[..., : step + 1, :])
         length, scale = left.norm(dim=-1), torch.maximum(scale, image.norm(dim=-1))
-        ended = length <= 10 * torch.finfo(start.dtype).eps * scale  # nothing is left but rounding
+        ended = length <= 100 * torch.finfo(start.dtype).eps * scale  # nothing is left but rounding
         beside.append(length.where(~ended, 0.0))
-        fresh = _unit(outside(_restart(start, step), basis[..., : step + 1, :]))
-        vector = torch.where(ended.unsqueeze(-1), fresh, left / length.unsqueeze(-1))
+        vector = left / length.unsqueeze(-1)
+        if ended.any():
+            fresh = _unit(outside(_restart(start, step), basis[..., : step + 1, :]))
+            vector = torch.where(ended.unsqueeze(-1), fresh, vector)
     return _ritz(basis, torch.stack(diagonal, -1).double(), torch.stack(beside, -1).double())
 
 
