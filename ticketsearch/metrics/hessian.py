@@ -34,6 +34,8 @@ class Hessian(Metric):
     largest of any image over their number, is variant `stacked`.
 
     Eigenvalues are Ritz values of Lanczos' iteration, from the greatest down, signs counted; the k-th is variant `k`.
+    None is farther from an eigenvalue than its residual, of which the same variants tell; those that have not converged
+    are too small.
     The trace is exact within the Krylov space and Hutchinson's estimate outside it; its standard error is that of the
     probes, for these images. Where there are fewer directions than eigenvalues the rest is 0. Random vectors depend on
     the numbers of images, of directions and of the probe alone.
@@ -47,8 +49,8 @@ class Hessian(Metric):
         steps: of Lanczos' iteration.
         probes: of the trace of the weights.
         input_probes: of each image's trace. They are averaged over the images too; and where a network is linear
-            between its kinks, as with ReLU, a Hessian in pixels has the rank of the classes less one, which ten steps
-            exhaust for ten classes.
+            between its kinks, as with ReLU, a Hessian in pixels has the rank of the classes less one, which twelve
+            steps exhaust for ten classes.
         top: how many eigenvalues.
         batch: images that go through the network together at most. The memory is that of their graph.
         precision: what is computed in.
@@ -57,8 +59,8 @@ class Hessian(Metric):
     images: Annotated[int, Ge(1)] | None = None
     split: Literal["train", "val", "test"] = "train"
     parameters: Literal["prunable", "all"] = "prunable"
-    steps: Annotated[int, Ge(1)] = 10
-    probes: Annotated[int, Ge(2)] = 8
+    steps: Annotated[int, Ge(1)] = 12
+    probes: Annotated[int, Ge(2)] = 6
     input_probes: Annotated[int, Ge(2)] = 2
     top: Annotated[int, Ge(1)] = 5
     batch: Annotated[int, Ge(1)] = 200
@@ -81,13 +83,14 @@ class Hessian(Metric):
     def _weight(self, model: nn.Module, part: Split, mask: Mask) -> Iterator[Value]:
         product = WeightHessian(model, part, directions(model, mask, self.parameters), self.batch, self._dtype)
         if not product.size:  # nothing is alive: the loss does not move
-            yield from self._values("weight", torch.zeros(self.top).double(), 0.0, 0.0)
+            nothing = torch.zeros(0)
+            yield from self._values("weight", nothing, nothing, 0.0, 0.0)
             return
         signs = (rademacher([product.size], "hessian", "weight", n) for n in range(self.probes + 1))
         start, *probes = (sign.to(part.images.device, self._dtype) for sign in signs)
         ritz = lanczos(product, start, self.steps)
         trace, error = deflated_trace(product, ritz, probes)
-        yield from self._values("weight", ritz.values, float(trace), float(error))
+        yield from self._values("weight", ritz.values, ritz.residuals, float(trace), float(error))
 
     def _input(self, model: nn.Module, part: Split) -> Iterator[Value]:
         shape, count = [len(part), part.images[0].numel()], self.input_probes + 1
@@ -98,17 +101,21 @@ class Hessian(Metric):
         for (pixels, labels), (start, *probes) in zip(_batches(part, self.batch, self._dtype), chunks, strict=True):
             product = input_hessian(model, state, pixels, labels)
             ritz = lanczos(product, start, self.steps)
-            found.append((ritz.values, *deflated_trace(product, ritz, probes)))
-        values, traces, errors = (torch.cat(tensors) for tensors in zip(*found, strict=True))
-        yield from self._values("input", values.mean(0), float(traces.mean()), float(errors.norm() / len(part)))
+            found.append((ritz.values, ritz.residuals, *deflated_trace(product, ritz, probes)))
+        values, residuals, traces, errors = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+        trace, error = float(traces.mean()), float(errors.norm() / len(part))
+        yield from self._values("input", values.mean(0), residuals.mean(0), trace, error)
         stacked = float(values[:, 0].max()) / len(part)
         yield Value("hessian_eigen_input", stacked, -1, split=self.split, variant="stacked")
 
-    def _values(self, of: str, eigenvalues: Tensor, trace: float, error: float) -> Iterator[Value]:
+    def _values(self, of: str, eigenvalues: Tensor, residuals: Tensor, trace: float, error: float) -> Iterator[Value]:
         yield Value(f"hessian_trace_{of}", trace, -1, split=self.split, stderr=error)
-        wanted = F.pad(eigenvalues[: self.top], (0, max(self.top - len(eigenvalues), 0)))
-        for number, value in enumerate(wanted.tolist(), 1):
-            yield Value(f"hessian_eigen_{of}", value, -1, split=self.split, variant="" if number == 1 else str(number))
+        kinds: tuple[tuple[str, Tensor, Literal[-1] | None], ...]
+        kinds = ("eigen", eigenvalues, -1), ("residual", residuals, None)
+        for kind, numbers, better in kinds:
+            for place, value in enumerate(F.pad(numbers, (0, self.top))[: self.top].tolist()):
+                variant = str(place + 1) if place else ""
+                yield Value(f"hessian_{kind}_{of}", value, better, split=self.split, variant=variant)
 
     @property
     def _dtype(self) -> torch.dtype:
