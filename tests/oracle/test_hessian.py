@@ -264,6 +264,27 @@ def test_an_error_leaves_the_model_as_it_was(case: Case, wrong: Callable[[Tensor
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
 
+class Counting(nn.Module):
+    """Softmax regression that counts how often it is asked."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = Linear(torch.ones(10, 64))
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.calls.add_(1)
+        return self.linear(pixels)
+
+
+def test_what_a_network_writes_down_is_written_into_a_copy() -> None:
+    model = Counting()
+    measured(Hessian(images=10), model, Mask({"linear.weight": torch.ones(10, 64).bool()}))
+    assert model.calls == 0
+
+
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="no more than 4 eigenvalues, not 5"):
         Hessian(steps=4)
