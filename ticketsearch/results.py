@@ -30,11 +30,20 @@ SCHEMA = pa.schema(
 KEY = ("run", "seed", "order_seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings")
 """What makes two rows measurements of the same thing; of those the highest `sequence` wins."""
 
+ON_TRAIN = ("hessian_trace_weight", "hessian_trace_input", "hessian_eigen_weight", "hessian_eigen_input")
+"""Metrics of the training loss: how flat it is, is told beside what the test images say."""
+
 _ORDER = ("run", "seed", "order_seed", "round", "family", "metric")
 """What the rows are sorted by."""
 
 _MEASURED = ("run", "seed", "order_seed", "round", "family", "settings")
 """What makes two rows results of the same measuring; an error goes when a later one succeeds."""
+
+
+def of_split(rows: pd.DataFrame, split: str = "test") -> "pd.Series[bool]":
+    """Which rows tell of a split. With those of test come those of the training loss that are told beside them."""
+    own = rows["split"] == split
+    return own | (rows["metric"].isin(ON_TRAIN) & (rows["split"] == "train")) if split == "test" else own
 
 
 def encode_rows(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str] | None = None) -> bytes:

@@ -27,6 +27,8 @@ BETTER = {
     "majority_share": None, "nll": -1, "ece": -1, "sce": -1, "brier": -1, "ood_auroc": 1, "ood_aupr": 1,
     "ood_fpr95": -1, "corruption_error": -1, "fgsm_accuracy": 1, "pgd_accuracy": 1, "macs": -1, "ticket_bytes": -1,
     "layer_density": None, "collapsed_layers": -1, "trajectory_length": None,
+    "hessian_trace_weight": -1, "hessian_trace_input": -1, "hessian_eigen_weight": -1, "hessian_eigen_input": -1,
+    "hessian_residual_weight": None, "hessian_residual_input": None,
 }  # fmt: skip
 
 

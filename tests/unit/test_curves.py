@@ -186,6 +186,9 @@ def test_default_panels_and_their_order(pages: list[Page]) -> None:
     rows = frame(*values, row(LTH, 1, 0.1, "layer_density", variant="conv1"), row(LTH, 1, 0.1, "brier", split="val"))
     titles = [axes.get_title() for axes in draw(pages, rows).axes]
     assert titles == ["Accuracy (%) ↑", "NLL ↓", "ECE ↓", "Disagreement (%) ↓"]
+    flat = [row(LTH, n, 0.5, "hessian_trace_weight", split="train", better=-1.0) for n in range(2)]
+    titles = [axes.get_title() for axes in draw(pages, frame(*values, *flat)).axes]
+    assert titles[3:] == ["Disagreement (%) ↓", "Hessian trace (weight) ↓"]  # of the training loss
     asked = draw(pages, rows, metrics=("loss", "accuracy"))
     assert [axes.get_title() for axes in asked.axes] == ["Loss ↓", "Accuracy (%) ↑"]
 

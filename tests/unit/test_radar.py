@@ -32,6 +32,12 @@ def test_percent_of_dense_by_hand_outward_is_better() -> None:
     assert axes.get_theta_direction() == -1
 
 
+def test_flatness_of_the_training_loss_is_a_spoke() -> None:
+    flat = curve(LTH, {0: 4.0, 7: 5.0}, metric="hessian_trace_weight", split="train", better=-1.0)
+    _, points = one(Radar(), frame(*three(), *flat))
+    assert points.set_index("metric")["percent"]["hessian_trace_weight"] == pytest.approx(80)
+
+
 def test_seeds_are_averaged_before_they_are_divided() -> None:
     rows = [row(LTH, n, v, "ece", seed) for seed, pair in enumerate([(0.01, 0.02), (0.03, 0.02)]) for n, v in
             zip((0, 7), pair, strict=True)]  # fmt: skip

@@ -135,6 +135,16 @@ def test_a_cell_without_any_of_the_metrics_is_named() -> None:
     assert "mnist resnet20 is not judged: nobody asked there for any of the metrics." in page(found, runs, [], [])
 
 
+def test_flatness_of_the_training_loss_is_judged_with_the_rest() -> None:
+    trace = {0: 10.0, 1: 9.0, 2: 15.0, 3: 9.0}
+    rows = curve(RUN, trace, metric="hessian_trace_weight", split="train", better=-1.0)
+    table, run = judged(*curve(RUN, ACCURACY), *rows, metrics=("accuracy", "hessian_trace_weight"))
+    assert run.left_out == ()
+    assert status(table, "hessian_trace_weight") == ["strict", "worse", "strict"]
+    table, run = judged(*curve(RUN, ACCURACY), *curve(RUN, ECE, metric="ece", split="train"))
+    assert run.left_out == ("ece",)  # of other metrics the test images alone count
+
+
 def test_asked_of_another_run_of_the_cell_is_asked() -> None:
     rows = [*curve(RUN, ACCURACY), *curve(RANDOM, ACCURACY), *curve(RANDOM, ECE, metric="ece")]
     table, run = judged(*rows)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ticketsearch.analysis.mce import INDICES
 from ticketsearch.errors import UsageError, closest
+from ticketsearch.results import of_split
 
 if TYPE_CHECKING:
     from ticketsearch.analysis.verdict import Settings
@@ -60,7 +61,7 @@ def _known(metrics: Sequence[str], rows: pd.DataFrame) -> None:
     """Refuse a metric that is neither in the rows nor among the usual ones."""
     from ticketsearch.analysis.verdict import JOINT, METRICS
 
-    there = set(rows.loc[(rows["split"] == "test") & (rows["variant"] == ""), "metric"].unique())
+    there = set(rows.loc[of_split(rows) & (rows["variant"] == ""), "metric"].unique())
     for metric in metrics:
         if metric == JOINT or metric not in there.union(METRICS, INDICES):
             names, attempt = there.union(METRICS, INDICES) - {JOINT}, "ticketsearch verdict metrics={}"
@@ -85,7 +86,7 @@ def asked(
         Columns `dataset`, `model`, `metric`: those that are judged; and (dataset, model) -> those left out, in order.
     """
     family = _families(rows)
-    test = rows[(rows["split"] == "test") & ((rows["variant"] == "") | (rows["metric"] == ERRORS))]
+    test = rows[of_split(rows) & ((rows["variant"] == "") | (rows["metric"] == ERRORS))]
     test = test[[*CELL, "metric", "family", "status"]].drop_duplicates()
     values = values[[*CELL, "metric"]].drop_duplicates()
     judged: list[tuple[str, str, str]] = []
@@ -132,7 +133,7 @@ def reasons(rows: pd.DataFrame, table: pd.DataFrame) -> "pd.Series[str]":
         table: lines with `run`, `metric`, `round`, `status`.
     """
     family = _families(rows)
-    test = rows[rows["split"] == "test"]
+    test = rows[of_split(rows)]
     not_ok = test[test["status"] != "ok"].drop_duplicates(["run", "round", "metric"])
     keys = zip(not_ok["run"], not_ok["round"], not_ok["metric"], strict=True)
     said = zip(not_ok["status"], not_ok["error"].astype(object), strict=True)

@@ -22,6 +22,7 @@ from ticketsearch.analysis.paired import holm, paired
 from ticketsearch.analysis.regions import Regions, regions_of
 from ticketsearch.analysis.seeds import measured
 from ticketsearch.errors import UsageError
+from ticketsearch.results import of_split
 
 Status = Literal["strict", "comparable", "unknown", "worse"]
 
@@ -132,7 +133,7 @@ def verdict(rows: pd.DataFrame, settings: Settings = Settings(), reading: Mappin
 
 def _values(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """The rows that are compared; NaN is no measurement."""
-    rows = rows[rows["split"] == "test"]
+    rows = rows[of_split(rows)]
     wanted = {*settings.metrics, "accuracy", "majority_share"}
     plain = measured(rows[(rows["variant"] == "") & rows["metric"].isin(list(wanted))], settings.settings)
     found = [plain]

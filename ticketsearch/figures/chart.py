@@ -13,6 +13,7 @@ from ticketsearch.analysis.regions import Regions, regions, regions_of, spans
 from ticketsearch.analysis.seeds import Band, latest, measured, statistics
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
+from ticketsearch.results import of_split
 
 DEFAULT = [
     "accuracy", "worst_class_accuracy", "nll", "loss", "ece", "sce", "brier", "disagreement", "mce", "corruption_error",
@@ -106,7 +107,7 @@ def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: 
     runs = dict(list(last.groupby("run")))
     found = regions_of(last, choice.tolerance, choice.settings)
     decided = {run: found.get(run) or regions(runs[run], run) for run in names}  # which says why there are none
-    rows = last[(last["variant"] == "") & (last["split"] == choice.split)]
+    rows = last[(last["variant"] == "") & of_split(last, choice.split)]
     indices = indices[indices["run"].isin(names) & (indices["split"] == choice.split)]
     metrics = _panels(choice.metrics, pd.concat([rows[rows["status"] == "ok"], indices]))
     values = measured(rows[rows["metric"].isin(metrics)], choice.settings)

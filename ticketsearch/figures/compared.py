@@ -8,6 +8,7 @@ import pandas as pd
 from ticketsearch.analysis.mce import INDICES, corruption_indices
 from ticketsearch.analysis.seeds import measured
 from ticketsearch.figures import base, tickets
+from ticketsearch.results import of_split
 
 METRICS = (
     "accuracy", "worst_class_accuracy", "nll", "loss", "ece", "sce", "brier", "mce", "corruption_error",
@@ -73,7 +74,7 @@ def compared(
 
 def _measured(rows: pd.DataFrame) -> set[str]:
     """The metrics of tickets that can be drawn."""
-    usable = (rows["variant"] == "") & (rows["split"] == "test") & (rows["status"] == "ok")
+    usable = (rows["variant"] == "") & of_split(rows) & (rows["status"] == "ok")
     corrupted = (rows["metric"] == "corruption_error") & (rows["variant"] != "") & (rows["status"] == "ok")
     return set(rows.loc[usable, "metric"]) | (set(INDICES) if corrupted.any() else set())
 
@@ -81,7 +82,7 @@ def _measured(rows: pd.DataFrame) -> set[str]:
 def _compared(
     subject: tickets.Subject, metrics: Sequence[str], sparsity: float | None, settings: Sequence[str], figure: str
 ) -> Compared:
-    kept = subject.rows[(subject.rows["split"] == "test") & (subject.rows["variant"] == "")]
+    kept = subject.rows[of_split(subject.rows) & (subject.rows["variant"] == "")]
     errors = measured(subject.rows[subject.rows["metric"] == "corruption_error"], settings)
     indices = corruption_indices(errors)
     there = set(kept.loc[kept["status"] == "ok", "metric"]) | set(indices["metric"])

@@ -23,6 +23,7 @@ from ticketsearch.figures import base
 from ticketsearch.figures.chart import Chart, Choice, chart_of
 from ticketsearch.figures.panel import Looks, curve_keys, panel, style_keys
 from ticketsearch.figures.sheet import WIDTH, sheet
+from ticketsearch.results import of_split
 
 COLUMNS = [
     "dataset", "model", "run", "label", "metric", "variant", "split", "round", "sparsity", "region", "mean", "std",
@@ -79,7 +80,7 @@ class Curves(base.Figure):
         rows = rows[rows["run"] != rows["dense"]]
         if rows.empty:
             raise UsageError("only dense models to draw", "curves need tickets", "ticketsearch run pruner=lth")
-        usable = (rows["variant"] == "") & (rows["split"] == self.split)
+        usable = (rows["variant"] == "") & of_split(rows, self.split)
         base.require_metrics(self.metrics, rows[usable], set(indices["metric"]))
         choice = Choice(self.metrics, self.settings, self.tolerance, self.floor, self.band, self.split)
         charts = [chart_of(choice, group, indices, beside) for _, group in rows.groupby(["dataset", "model"])]
