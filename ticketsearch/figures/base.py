@@ -23,6 +23,7 @@ from matplotlib.figure import Figure as Page
 from ticketsearch.analysis.mce import INDICES
 from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError, closest
+from ticketsearch.figures.sheet import Sheet
 
 Format = Literal["png", "pdf", "svg"]
 
@@ -166,6 +167,8 @@ class Figure(ABC):
             raise UsageError(f"no format '{min(unknown)}'", f"formats: {', '.join(get_args(Format))}")
         folder.mkdir(parents=True, exist_ok=True)
         FigureCanvasAgg(page)
+        if isinstance(page, Sheet):
+            page.lay_out()
         table = folder / f"{name}.csv"
         _replace(table, lambda path: points.to_csv(path, index=False, lineterminator="\n"))
         return [*(self._write(page, folder / f"{name}.{kind}", kind) for kind in self.formats), table]

@@ -145,7 +145,7 @@ def _page(subject: tickets.Subject, table: pd.DataFrame, others: Sequence[str]) 
         axes.set_title(textwrap.fill(name, 44))
     for axes in grid.flat[len(names) :]:
         axes.remove()
-    bar = page.colorbar(image, ax=list(grid.flat[: len(names)]), fraction=0.04, pad=0.02, aspect=30)
+    bar = page.colorbar(image, ax=list(grid.flat[: len(names)]), fraction=0.04, pad=0.02, aspect=30, use_gridspec=False)
     bar.set_label("Density, weights alive (%)")
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
     bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))

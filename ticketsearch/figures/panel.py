@@ -43,10 +43,9 @@ def panel(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collection[
             axes.axhline(shown.scale * line["mean"], color=colour, ls="-.", lw=1, zorder=2, gid=f"{line['dense']}")
             axes.axhspan(shown.scale * line["low"], shown.scale * line["high"], color=colour, alpha=0.12, lw=0)
     stacked = _boundaries(axes, {run: chart.regions[run] for run in runs}, chart.labels, looks)
-    for run in runs:
-        own = chart.points[(chart.points["run"] == run) & (chart.points["metric"] == metric)]
-        if not own.empty:
-            _curve(axes, own, chart.regions[run], shown.scale, looks[chart.labels[run]])
+    own = dict(list(chart.points[chart.points["metric"] == metric].groupby("run")))
+    for run in (run for run in runs if run in own):
+        _curve(axes, own[run], chart.regions[run], shown.scale, looks[chart.labels[run]])
     _read(axes, chart.published[chart.published["metric"] == metric], shown.scale, chart, looks, runs)
     axes.set_ylim(*_limits(chart, metric))
     _outside(axes, chart, metric, looks, runs)
@@ -59,14 +58,17 @@ def panel(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collection[
 def _curve(axes: Axes, points: pd.DataFrame, where: Regions, scale: float, look: tuple[str, str]) -> None:
     """A line for each region, from the last point of the region before; gaps are NaN, where lines and bands break."""
     colour, marker = look
-    grid = points.set_index("round").reindex(range(points["round"].max() + 1))[["x", "mean", "low", "high"]]
-    grid = grid.replace([np.inf, -np.inf], np.nan) * [1, scale, scale, scale]
-    axes.fill_between(grid["x"], grid["low"], grid["high"], color=colour, alpha=0.15, lw=0)
-    for region, members in groupby(grid.index, where.of):
+    rounds = points["round"].to_numpy()
+    grid = np.full((4, rounds.max() + 1), np.nan)
+    grid[:, rounds] = points[["x", "mean", "low", "high"]].to_numpy(float).T
+    grid = np.where(np.isfinite(grid), grid, np.nan) * np.array([[1], [scale], [scale], [scale]])
+    x, mean, low, high = grid
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+    for region, members in groupby(range(len(x)), where.of):
         first, *_, last = [*members] * 2
-        piece = grid.loc[max(first - 1, 0) : last]
+        piece = slice(max(first - 1, 0), last + 1)
         axes.plot(
-            piece["x"], piece["mean"], ls=STYLES[region], color=colour, gid=f"{where.run}/{region}", zorder=3,
+            x[piece], mean[piece], ls=STYLES[region], color=colour, gid=f"{where.run}/{region}", zorder=3,
             marker=marker, ms=2.5, mew=0.6, mfc=colour if region == "I" else "white", markevery=slice(first > 0, None),
         )  # fmt: skip
 

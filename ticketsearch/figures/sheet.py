@@ -5,11 +5,25 @@ from collections.abc import Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Page
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 GREY = "0.25"
 WIDTH = 7.2
 """Of a page of two columns of text."""
 LINE, NOTE, HEAD = 0.17, 0.11, 0.32
+
+
+class Sheet(Page):
+    """A page whose panels are put in their places once, when all are there; an engine of matplotlib's would do it again,
+    and draw the page once more, for every file.
+    """
+
+    inside: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """The part that panels may take: left, bottom, width, height, fractions of the page."""
+
+    def lay_out(self) -> None:
+        """Put the panels where nothing overlaps, within `inside`."""
+        ConstrainedLayoutEngine(rect=self.inside, h_pad=0.05, w_pad=0.06).execute(self)
 
 
 def sheet(
@@ -19,8 +33,8 @@ def sheet(
     keys: Sequence[Artist] = (),
     notes: Sequence[str] = (),
     below: Sequence[Artist] = (),
-) -> Page:
-    """A page without panels yet; it is laid out by `constrained` within what is left.
+) -> Sheet:
+    """A page without panels yet; they are laid out within what is left.
 
     Args:
         width: of the page.
@@ -34,9 +48,8 @@ def sheet(
     told = textwrap.wrap("; ".join(notes), int(17 * width), max_lines=6)
     foot = LINE * len(lines) + NOTE * len(told) + 0.1 + 0.05 * bool(lines)
     height = HEAD + body + foot
-    page = Page(figsize=(width, height))
-    inside = (0.0, foot / height, 1.0, body / height)
-    page.set_layout_engine("constrained", rect=inside, h_pad=0.05, w_pad=0.06)
+    page = Sheet(figsize=(width, height))
+    page.inside = (0.0, foot / height, 1.0, body / height)
     page.text(0.5, 1 - 0.16 / height, title, ha="center", va="center", size=9, weight="bold")
     for n, handles in enumerate(lines):
         at = (0.5, (foot - 0.05 - LINE * n) / height)
