@@ -31,14 +31,16 @@ PRUNERS = ("lth", "omp", "random", "snip", "grasp", "synflow", "rigl", "anneal",
 CORRUPTIONS = [f"{kind:02d}-{severity}" for kind in range(15) for severity in range(1, 6)]
 
 
-def made_up(runs: int, rounds: int, seeds: int, corruptions: bool = False) -> pd.DataFrame:
-    """Tidy rows of `runs` runs in cells of ten, round 0 included; values fall with the rounds, with noise over seeds.
+def made_up(runs: int, rounds: int, seeds: int, corruptions: bool = False, cells: int = 50) -> pd.DataFrame:
+    """Tidy rows of runs spread over datasets and models, round 0 included; values fall with the rounds, with noise over
+    seeds.
 
     Args:
         runs: how many.
         rounds: of each, round 0 not counted.
         seeds: of each round.
         corruptions: 75 rows of `corruption_error` and a clean one in place of the row `mce`.
+        cells: datasets and models, so that the runs of one are drawn together.
     """
     plain = [metric for metric in METRICS if not (corruptions and metric == "mce")]
     kinds = [(metric, "") for metric in [*plain, "majority_share"]]
@@ -48,9 +50,9 @@ def made_up(runs: int, rounds: int, seeds: int, corruptions: bool = False) -> pd
     rng, metric = np.random.default_rng(0), np.array([name for name, _ in kinds])[kind]
     better = np.array([1 if name in UP else -1 for name, _ in kinds])[kind]
     value = 0.9 - better * 0.001 * round * (run % 10) + 0.002 * rng.standard_normal(len(run))
-    cell, pruner = run // len(PRUNERS), np.array(PRUNERS)[run % len(PRUNERS)]
+    cell, pruner = run % cells, np.array(PRUNERS)[run // cells % len(PRUNERS)]
     model = np.char.add("model", cell.astype(str))
-    name = np.char.add(np.char.add(model, "-"), pruner)
+    name = np.char.add(np.char.add(np.char.add(model, "-"), pruner), np.char.add("-", run.astype(str)))
     rows = {
         "run": np.char.add("made-", name), "dense": np.char.add("made-dense-", model), "label": pruner,
         "dataset": "made", "model": model, "pruner": pruner, "schedule": "geometric", "rewind": "init",
@@ -74,11 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--corruptions", action="store_true")
-    parser.add_argument("--curves", action="store_true", help="`plot figure=curves` too, a page for ten runs")
+    parser.add_argument("--cells", type=int, default=50, help="datasets and models: each is a page of curves")
+    parser.add_argument(
+        "--curves", nargs="*", metavar="METRIC", help="`plot figure=curves` too, of all metrics or these"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.parquet"
-        made_up(options.runs, options.rounds, options.seeds, options.corruptions).to_parquet(file)
+        made_up(options.runs, options.rounds, options.seeds, options.corruptions, options.cells).to_parquet(file)
         before, started, cpu = peak(), time.perf_counter(), time.process_time()
         rows = pd.read_parquet(file)
         found = verdict(rows)
@@ -90,10 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"checks; peak {peak():.2f} GiB, of which {before:.2f} GiB were there before; goal {GOAL:.0f} s: "
             f"{'met' if seconds <= GOAL else 'missed'}\n"
         )
-        if options.curves:
-            started = time.perf_counter()
-            Curves(formats=("png",)).draw(rows, Path(folder))
-            sys.stdout.write(f"curves {time.perf_counter() - started:.1f} s, peak {peak():.2f} GiB\n")
+        if options.curves is not None:
+            started, cpu = time.perf_counter(), time.process_time()
+            drawn = Curves(metrics=tuple(options.curves)).draw(pd.read_parquet(file), Path(folder))
+            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+            sys.stdout.write(f"{len(drawn)} files of curves {seconds:.1f} s (CPU {cpu:.1f} s), peak {peak():.2f} GiB\n")
     return int(seconds > GOAL)
 
 

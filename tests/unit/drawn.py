@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Page
 from matplotlib.text import Text
 
 from ticketsearch.figures.base import Figure
+from ticketsearch.figures.sheet import Sheet
 
 
 def drawn(figure: Figure, rows: pd.DataFrame) -> list[tuple[Page, pd.DataFrame, str]]:
@@ -20,7 +21,10 @@ def drawn(figure: Figure, rows: pd.DataFrame) -> list[tuple[Page, pd.DataFrame, 
     pages: list[tuple[Page, pd.DataFrame, str]] = []
 
     def save(self: Figure, page: Page, points: pd.DataFrame, folder: Path, name: str) -> list[Path]:
-        FigureCanvasAgg(page).draw()
+        canvas = FigureCanvasAgg(page)
+        if isinstance(page, Sheet):
+            page.lay_out()
+        canvas.draw()
         pages.append((page, points, name))
         return []
 

@@ -21,6 +21,8 @@ from ticketsearch.analysis.regions import regions
 from ticketsearch.errors import UsageError
 from ticketsearch.figures.base import Figure, position, presentation, style, tick
 from ticketsearch.figures.curves import Curves
+from ticketsearch.figures.panel import STACK
+from ticketsearch.figures.sheet import Sheet
 
 LTH = "digits-resnet20-lth-1a2b3c4d"
 OMP = "digits-resnet20-omp-3c4d5e6f"
@@ -212,7 +214,10 @@ def test_the_axis_is_even_in_rounds() -> None:
 
 def boxes(page: Page) -> Iterator[Any]:
     """Everything on the page that must not lie on anything else."""
-    FigureCanvasAgg(page).draw()  # type: ignore[no-untyped-call]
+    canvas = FigureCanvasAgg(page)
+    if isinstance(page, Sheet):
+        page.lay_out()
+    canvas.draw()  # type: ignore[no-untyped-call]
     yield from (legend.get_window_extent() for legend in page.legends)
     yield from (text.get_window_extent() for text in page.texts if text.get_text())
     yield from (axes.get_tightbbox() for axes in page.axes)
@@ -237,6 +242,23 @@ def test_nothing_overlaps(pages: list[Page], panels: int, rounds: int) -> None:
             assert all(left.x1 + 2 < right.x0 for left, right in itertools.pairwise(labels))
             stacked = [line.get_window_extent() for line in axes.lines if not line.get_clip_on()]
             assert not axes.title.get_window_extent().count_overlaps(stacked)
+
+
+def test_what_is_named_must_be_there(tmp_path: Path) -> None:
+    rows = frame(*curve(LTH, {0: 0.95, 1: 0.94}))
+    with pytest.raises(UsageError, match="no rows of right 'snpi'"):
+        Curves(right=("snpi",)).draw(rows, tmp_path)
+    with pytest.raises(UsageError, match="no rows of baseline 'digits-typo'"):
+        Curves(baseline="digits-typo").draw(rows, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_ends_of_region_one_than_fit_are_counted(pages: list[Page]) -> None:
+    names = [f"digits-resnet20-lth-{n:08d}" for n in range(STACK + 4)]
+    page = draw(pages, frame(*(row for name in names for row in curve(name, {0: 0.95, 1: 0.95, 2: 0.5}))))
+    (axes,) = page.axes
+    assert [text.get_text() for text in axes.texts] == [" +4"]
+    assert len([line for line in axes.lines if not line.get_clip_on()]) == STACK
 
 
 def test_the_csv_holds_the_plotted_points(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ticketsearch.analysis.published import published
 from ticketsearch.errors import UsageError
 from ticketsearch.figures.base import Figure, style
 from ticketsearch.figures.curves import Curves
+from ticketsearch.figures.sheet import Sheet
 
 ACCURACY = {0: 0.91, 1: 0.92, 2: 0.88, 3: 0.8}
 LTH, SNIP, RANDOM = (f"cifar10-resnet20-{pruner}-1a2b3c4d" for pruner in ("lth", "snip", "random"))
@@ -129,7 +130,10 @@ def test_nothing_published_is_refused(
 
 
 def boxes(page: Page) -> Iterator[Any]:
-    FigureCanvasAgg(page).draw()  # type: ignore[no-untyped-call]
+    canvas = FigureCanvasAgg(page)
+    if isinstance(page, Sheet):
+        page.lay_out()
+    canvas.draw()  # type: ignore[no-untyped-call]
     yield from (legend.get_window_extent() for legend in page.legends)
     yield from (text.get_window_extent() for text in page.texts if text.get_text())
     for cell in page.subfigs:

@@ -71,12 +71,13 @@ def main(arguments: list[str]) -> int:
         CorruptStore: with --strict: a stored file is not what its checksum says.
     """
     from ticketsearch.build import build, importable
-    from ticketsearch.commands.arguments import leave_out, sort_out
+    from ticketsearch.commands.arguments import leave_out, pairs, sort_out
     from ticketsearch.conf import Conf
     from ticketsearch.settings import settings
 
     flagged = sort_out(arguments, "plot", COMMAND.switches, COMMAND.valued)
-    conf, typed = Conf.beside(flagged.flags.get("--config-dir"), "plot"), _parse(flagged.words)
+    conf = Conf.beside(flagged.flags.get("--config-dir"), "plot")
+    typed = pairs(flagged.words, "plot", LISTS, ("out", "to"))
     name, out = str(typed.pop("figure", _FIGURE)), Path(str(typed.pop("out", "outputs")))
     folder, extensions = Path(str(typed.pop("to", out / "figures"))), tuple(typed.pop("extensions", ()))
     if name not in conf.choices("figure"):
@@ -103,34 +104,6 @@ def main(arguments: list[str]) -> int:
 def _listed(value: Any) -> Any:
     """A list, of which one may type a single member, or all with commas between them."""
     return value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-
-
-def _parse(arguments: list[str]) -> dict[str, Any]:
-    """`key=value` as a dictionary; words with commas, or a single one, where a figure takes a list become a list."""
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        if any("=" not in argument for argument in arguments):
-            raise ValueError(arguments)
-        given = [argument.partition("=")[0] for argument in arguments]
-        twice = next((key for key in given if given.count(key) > 1), None)
-        nested = next((key for key in given if "." in key), None)
-        if nested:
-            raise UsageError(
-                f"unknown key {nested}", "a figure's settings are one word each", "ticketsearch plot --help"
-            )
-        if twice:
-            raise UsageError(f"{twice} is given twice", "each key takes one value", "ticketsearch plot --help")
-        places = {key: value for key, _, value in (a.partition("=") for a in arguments) if key in ("out", "to")}
-        others = [argument for argument in arguments if argument.partition("=")[0] not in places]
-        keys = dict(OmegaConf.to_container(OmegaConf.from_dotlist(others))) | places  # type: ignore[arg-type]
-    except (ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UsageError(
-            f"cannot read {' '.join(arguments)}", "arguments are key=value", "ticketsearch plot --help"
-        ) from error
-    return {str(k): v.split(",") if k in LISTS and isinstance(v, str) else v for k, v in keys.items()}
 
 
 COMMAND = Command(main, help_text, switches=("--strict",), valued={"--config-dir": ()}, keys=keys, lists=LISTS)

@@ -15,12 +15,14 @@ from annotated_types import Ge, Le
 from matplotlib.figure import Figure as Page
 from matplotlib.figure import SubFigure
 
-from ticketsearch.analysis.mce import INDICES, corruption_indices
+from ticketsearch.analysis.mce import DENSE, INDICES, corruption_indices
 from ticketsearch.analysis.published import Published, published
 from ticketsearch.analysis.seeds import Band, measured
+from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
 from ticketsearch.figures.chart import Chart, Choice, chart_of
+from ticketsearch.figures.pages import side_by_side
 from ticketsearch.figures.panel import Looks, curve_keys, panel, style_keys
 from ticketsearch.figures.sheet import WIDTH, sheet
 from ticketsearch.results import of_split
@@ -74,6 +76,7 @@ class Curves(base.Figure):
             UsageError: nothing is left to draw, a metric has no rows, or rows of several settings cannot be compared;
                 or nothing was published of what is drawn.
         """
+        self._require(rows)
         beside = published(self.published) if self.published else None
         indices = self._indices(rows)
         rows = self.select(rows)
@@ -91,8 +94,14 @@ class Curves(base.Figure):
         return (
             self._by_metric(charts, looks, source, folder)
             if self.panels == "paper"
-            else [path for chart in charts for path in self._whole(chart, looks, source, folder)]
+            else side_by_side(lambda page: self._whole(charts[page], looks, source, folder), len(charts))
         )
+
+    def _require(self, rows: pd.DataFrame) -> None:
+        """Refuse a pruner of the right panel that does not exist, and a baseline without rows."""
+        base.require("right", self.right, {*OWN.choices("pruner"), *rows["pruner"]})
+        if self.baseline != DENSE:
+            base.require("baseline", [self.baseline], rows["run"])
 
     def _indices(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of mCE of what is drawn; the baseline need not be selected. None where mCE is not asked for."""
@@ -110,14 +119,17 @@ class Curves(base.Figure):
             return self.save(_page(chart, looks, source), _table([chart], source), folder, name)
 
     def _by_metric(self, charts: Sequence[Chart], looks: Looks, source: str, folder: Path) -> list[Path]:
-        written = []
-        for metric in dict.fromkeys(metric for chart in charts for metric in chart.shown):
+        metrics = list(dict.fromkeys(metric for chart in charts for metric in chart.shown))
+
+        def draw(number: int) -> list[Path]:
+            metric = metrics[number]
             own = [chart for chart in charts if metric in chart.shown]
             table = _table(own, source)
             with base.style():
                 page = _paper(own, metric, self.right, looks, source)
-                written += self.save(page, table[table["metric"] == metric], folder, f"curves-{metric}")
-        return written
+                return self.save(page, table[table["metric"] == metric], folder, f"curves-{metric}")
+
+        return side_by_side(draw, len(metrics))
 
 
 def _require_points(beside: Published, charts: Iterable[Chart]) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.transforms import offset_copy
 
 from ticketsearch.analysis.regions import Region, Regions
 from ticketsearch.figures import base
@@ -20,6 +21,9 @@ STYLES: dict[Region, Any] = {"I": "-", "II": (0, (2.2, 1.1)), "III": (0, (0.9, 0
 GREYS = ("0.25", "0.5", "0.7")
 READ: dict[str, Any] = {"ls": "", "marker": ".", "ms": 4.5, "mew": 0, "alpha": 0.45}
 """Points read off a publication: pale dots in the colour of the curve that they stand beside."""
+
+STACK = 7
+"""Markers above one end of Region I; more would take the place of the panel."""
 
 Looks = Mapping[str, tuple[str, str]]
 
@@ -101,7 +105,7 @@ def _outside(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collecti
     for line in points[points["run"].isin(list(runs))].to_dict("records"):
         below = scale * line["mean"] < low
         if below or scale * line["mean"] > high:
-            place = 0.03 + 0.05 * stacked[line["x"], below]
+            place = 0.03 + 0.05 * min(stacked[line["x"], below], 18)  # then the panel is full
             stacked[line["x"], below] += 1
             axes.plot(
                 line["x"], place if below else 1 - place, "v" if below else "^", color=looks[line["label"]][0],
@@ -112,21 +116,26 @@ def _outside(axes: Axes, chart: Chart, metric: str, looks: Looks, runs: Collecti
 def _boundaries(axes: Axes, regions: Mapping[str, Regions], labels: Mapping[str, str], looks: Looks) -> int:
     """A line at each run's last round in Region I, where a later one is not; returns how many coincide at most.
 
-    Lines that coincide share the dashes between them, and their markers are stacked on top of the panel.
+    Lines that coincide share the dashes between them, and their markers are stacked on top of the panel; where there
+    are more than `STACK` it is said how many.
     """
     ends: dict[float, list[str]] = {}
     for run, region in regions.items():
         if region.last_round_in_I < region.rounds[-1]:
             sparsity = region.sparsity[region.rounds.index(region.last_round_in_I)]
             ends.setdefault(round(base.position(sparsity), 6), []).append(run)
+    top, page = axes.get_xaxis_transform(), axes.get_figure(root=True)
     for x, runs in ends.items():
         for place, run in enumerate(runs):
             colour, marker = looks[labels[run]]
             dashes = (3.0 * place, (3, 3 * (len(runs) - 1))) if len(runs) > 1 else "-"
             axes.axvline(x, color=colour, lw=0.8, ls=dashes, zorder=1.5, gid=f"{run}/end")
-            top = axes.get_xaxis_transform()
-            axes.plot(x, 1.03 + 0.05 * place, marker, color=colour, ms=3, mew=0, transform=top, clip_on=False)
-    return max(map(len, ends.values()), default=0)
+            if place < STACK:
+                above = offset_copy(top, page, y=3 + 5 * place, units="points")
+                axes.plot(x, 1, marker, color=colour, ms=3, mew=0, transform=above, clip_on=False)
+        if more := len(runs[STACK:]):
+            axes.text(x, 1, f" +{more}", size=5.5, transform=offset_copy(top, page, y=1, units="points"))
+    return min(max(map(len, ends.values()), default=0), STACK)
 
 
 def _greys(chart: Chart) -> dict[str, str]:

@@ -14,8 +14,8 @@ LINE, NOTE, HEAD = 0.17, 0.11, 0.32
 
 
 class Sheet(Page):
-    """A page whose panels are put in their places once, when all are there; an engine of matplotlib's would do it again,
-    and draw the page once more, for every file.
+    """A page whose panels are put in their places once, when all are there; an engine of matplotlib's would do so for
+    every file, and draw the page once more for it.
     """
 
     inside: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
