@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ticketsearch.cell import Cell
 from ticketsearch.config import class_name, difference
+from ticketsearch.draw import started
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
@@ -48,7 +49,10 @@ def evaluate(
     model.eval()
     mask = ticket.mask if cell.round else Mask.ones(experiment.layers)
     of_dense = _dense(experiment, cell)
-    ctx = EvalContext(mask, experiment.layers, of_dense, lambda split: predict(model, split), dataset, dict(known))
+    ctx = EvalContext(
+        mask, experiment.layers, of_dense, lambda split: predict(model, split), dataset, dict(known),
+        start=lambda: started(experiment, cell),
+    )  # fmt: skip
     if lacking:
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
@@ -69,7 +73,7 @@ def row(columns: Mapping[str, Any], family: str, value: Value, **more: Any) -> d
     fields = asdict(value)
     why = fields.pop("skipped") or None
     done = {"status": "skipped" if why else "ok", "error": why}
-    status = {"weights": "last", "at": "end", "settings": "", **done, "seconds": None}
+    status = {"weights": "last", "settings": "", **done, "seconds": None}
     return {**columns, "family": family, "metric": fields.pop("name"), **fields, **status, **more}
 
 

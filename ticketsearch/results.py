@@ -30,7 +30,10 @@ SCHEMA = pa.schema(
 KEY = ("run", "seed", "order_seed", "round", "family", "metric", "variant", "split", "weights", "at", "settings")
 """What makes two rows measurements of the same thing; of those the highest `sequence` wins."""
 
-ON_TRAIN = ("hessian_trace_weight", "hessian_trace_input", "hessian_eigen_weight", "hessian_eigen_input")
+ON_TRAIN = (
+    "hessian_trace_weight", "hessian_trace_input", "hessian_eigen_weight", "hessian_eigen_input", "sharpness",
+    "magnitude_flatness", "gradient_flow", "synaptic_flow",
+)  # fmt: skip
 """Metrics of the training loss: how flat it is, is told beside what the test images say."""
 
 _ORDER = ("run", "seed", "order_seed", "round", "family", "metric")

@@ -28,7 +28,8 @@ BETTER = {
     "ood_fpr95": -1, "corruption_error": -1, "fgsm_accuracy": 1, "pgd_accuracy": 1, "macs": -1, "ticket_bytes": -1,
     "layer_density": None, "collapsed_layers": -1, "trajectory_length": None,
     "hessian_trace_weight": -1, "hessian_trace_input": -1, "hessian_eigen_weight": -1, "hessian_eigen_input": -1,
-    "hessian_residual_weight": None, "hessian_residual_input": None,
+    "hessian_residual_weight": None, "hessian_residual_input": None, "spectrum_value": None, "spectrum_share": None,
+    "sharpness": -1, "magnitude_flatness": 1, "gradient_flow": None, "synaptic_flow": None,
 }  # fmt: skip
 
 
@@ -43,7 +44,10 @@ def ticket_net() -> tuple[nn.Module, EvalContext, Data]:
     mask = magnitude_mask(model, 0.5)
     model.load_state_dict(Ticket(mask, {}).masked(model.state_dict()))
     dense = Dense({name: predict(network(1), split) for name, split in data.splits().items()})
-    ctx = EvalContext(mask, prunable_layers(model), dense, lambda split: predict(model, split), DATASET)
+    started = Ticket(mask, weights_of(network(2)))
+    ctx = EvalContext(
+        mask, prunable_layers(model), dense, lambda split: predict(model, split), DATASET, start=lambda: started
+    )
     return model.eval(), ctx, data
 
 
@@ -96,7 +100,7 @@ def test_values_do_not_depend_on_global_generators(family: str) -> None:
 @pytest.mark.parametrize("dense", [False, True])
 def test_rows_can_be_told_apart_and_are_finite(family: str, dense: bool) -> None:
     values = measured([family], dense)[family]
-    keys = [(value.name, value.split, value.variant) for value in values]
+    keys = [(value.name, value.split, value.variant, value.at) for value in values]
     assert values
     assert len(set(keys)) == len(keys)
     for value in values:
@@ -126,10 +130,12 @@ def test_directions_are_the_documented_ones(family: str) -> None:
 
 
 def test_a_name_belongs_to_one_family_and_has_one_direction_and_unit() -> None:
-    seen: dict[str, tuple[str, int | None, str]] = {}
+    families: dict[tuple[str, str], str] = {}
+    seen: dict[str, tuple[int | None, str]] = {}
     for family, values in measured(FAMILIES).items():
         for value in values:
-            assert seen.setdefault(value.name, (family, value.better, value.unit)) == (family, value.better, value.unit)
+            assert families.setdefault((value.name, value.at), family) == family
+            assert seen.setdefault(value.name, (value.better, value.unit)) == (value.better, value.unit)
 
 
 def test_a_figures_value_is_the_one_without_a_variant() -> None:
@@ -137,5 +143,5 @@ def test_a_figures_value_is_the_one_without_a_variant() -> None:
     for values in measured(FAMILIES).values():
         names = {value.name for value in values}
         plain = {value.name for value in values if not value.variant}
-        bins = {"bin_share", "bin_confidence", "bin_accuracy"}
+        bins = {"bin_share", "bin_confidence", "bin_accuracy", "spectrum_value", "spectrum_share"}
         assert names - plain <= {"class_accuracy", "layer_density", "sweep_difference", *bins}

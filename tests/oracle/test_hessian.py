@@ -215,7 +215,7 @@ def test_the_first_images_of_the_split_are_looked_at(case: Case) -> None:
 
 
 def test_how_many_images_is_left_to_the_dataset() -> None:
-    assert Hessian().suited(DATASET).images == 100
+    assert Hessian().suited(DATASET).images == 50
     assert Hessian().suited(replace(DATASET, sample=5000)).images == 200
     assert Hessian(images=33).suited(DATASET).images == 33
 
@@ -241,7 +241,7 @@ def test_collapsed_networks_are_flat(alive: int) -> None:
     mask = Mask(bits)
     model.load_state_dict(Ticket(mask, {}).masked(model.state_dict()))
     for value in measured(Hessian(images=40), model, mask).values():
-        assert value.value == 0
+        assert value.value == 0 or value.name == "spectrum_share"
         assert not value.stderr
 
 

@@ -152,7 +152,7 @@ def test_deflation_leaves_only_the_rest_to_chance() -> None:
     values = torch.cat([0.1 * LINE[:-3], torch.tensor([50.0, 60.0, 70.0]).double()])
     dense, probes = matrix(values), signs(100, SIZE)
     _, error = deflated_trace(products(dense), ritz(dense, 10), probes)
-    nothing = Ritz(torch.zeros(0).double(), torch.zeros(0, SIZE).double(), torch.zeros(0).double())
+    nothing = Ritz(torch.zeros(0).double(), torch.zeros(0, SIZE).double(), torch.zeros(0).double(), torch.zeros(0))
     plain, wide = deflated_trace(products(dense), nothing, probes)
     assert abs(float(plain - values.sum())) < 4 * float(wide)
     assert float(error) < float(wide) / 50
@@ -175,3 +175,14 @@ def test_signs_are_signs_of_their_key_alone() -> None:
     assert abs(float(one.mean())) < 4 / 4000**0.5
     for other in (rademacher([4000], "a", 2), rademacher([4000], "b", 1)):
         assert abs(float((one * other).mean())) < 4 / 4000**0.5
+
+
+@every_spectrum
+@pytest.mark.parametrize("steps", [1, 4, SIZE])
+def test_shares_are_a_quadrature_of_the_start_vectors_spectral_measure(name: str, steps: int) -> None:
+    dense, start = matrix(SPECTRA[name] / max(SPECTRA[name].abs().max(), 1)), signs(1, SIZE, key=99)[0]
+    found = lanczos(products(dense), start, steps)
+    assert found.shares.sum() == pytest.approx(1, abs=1e-12)
+    for power in range(min(2 * steps, 12)):  # Gauss's quadrature is exact up to degree 2 k - 1
+        moment = start @ torch.linalg.matrix_power(dense, power) @ start / (start @ start)
+        assert found.shares @ found.values**power == pytest.approx(float(moment), abs=1e-11)

@@ -12,6 +12,7 @@ from ticketsearch.errors import UsageError
 from ticketsearch.results import KEY
 
 Band = Literal["std", "range", "none"]
+At = Literal["end", "start"]
 
 COMPARED = ["dataset", "model", "metric", "variant", "split"]
 
@@ -28,12 +29,13 @@ def latest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values([*KEY, "sequence"], kind="stable").drop_duplicates(list(KEY), keep="last")
 
 
-def measured(rows: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
+def measured(rows: pd.DataFrame, settings: Sequence[str] = (), at: At = "end") -> pd.DataFrame:
     """The rows that count: written last, status ok, last weights, end of training, one `settings` a metric.
 
     Args:
         rows: tidy rows.
         settings: hashes to take where a metric was measured in several ways.
+        at: `start`: what was measured before training instead.
 
     Returns:
         Those rows; within one (dataset, model, metric, variant, split) all of one `settings`: the one that was chosen,
@@ -44,7 +46,7 @@ def measured(rows: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
             every ticket: curves that were measured in different ways cannot be compared.
     """
     rows = latest(rows)
-    rows = rows[(rows["status"] == "ok") & (rows["weights"] == "last") & (rows["at"] == "end")]
+    rows = rows[(rows["status"] == "ok") & (rows["weights"] == "last") & (rows["at"] == at)]
     chosen = rows["settings"].isin(list(settings))
     rows = rows[chosen | ~chosen.groupby([rows[name] for name in COMPARED]).transform("any")]
     several = rows.groupby(COMPARED)["settings"].transform("nunique") > 1

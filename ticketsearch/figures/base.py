@@ -7,7 +7,7 @@ and the versions of the libraries, on nothing else.
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
 
 from ticketsearch.analysis.mce import INDICES
+from ticketsearch.analysis.seeds import At
 from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError, closest
 from ticketsearch.figures.sheet import Sheet
@@ -126,11 +127,12 @@ class Figure(ABC):
             UsageError: no rows are left to draw, or they cannot be drawn together.
         """
 
-    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def select(self, rows: pd.DataFrame, at: Sequence[At] = ("end",)) -> pd.DataFrame:
         """The rows of the figure's datasets, models, pruners and rules of prunable weights.
 
         Args:
             rows: tidy rows.
+            at: of trained tickets, of tickets before training, or both.
 
         Returns:
             Those that every field admits.
@@ -146,7 +148,7 @@ class Figure(ABC):
             if wanted := getattr(self, field):
                 require(field, wanted, rows[field])
                 rows = rows[rows[field].isin(list(wanted))]
-        return rows
+        return rows[rows["at"].isin(list(at))]
 
     def save(self, page: Page, points: pd.DataFrame, folder: Path, name: str) -> list[Path]:
         """Write a page in every format, and the points on it as CSV; each file appears whole or not at all.
@@ -210,7 +212,9 @@ def require_metrics(wanted: Iterable[str], rows: pd.DataFrame, derived: Iterable
     """
     there = set(rows.loc[rows["status"] == "ok", "metric"]) | set(derived)
     families = {
-        name: family for family in OWN.families() for name in OWN.head("metrics", family).facts["gives"].split(", ")
+        name: family
+        for family in reversed(OWN.families())  # `start` gives names of families before it
+        for name in OWN.head("metrics", family).facts["gives"].split(", ")
     }
     families |= dict.fromkeys(INDICES, families["corruption_error"])
     for name in wanted:

@@ -10,7 +10,7 @@ from ticketsearch.analysis.epochs import trained_epochs
 from ticketsearch.analysis.labels import labels
 from ticketsearch.analysis.published import Published
 from ticketsearch.analysis.regions import Regions, regions, regions_of, spans
-from ticketsearch.analysis.seeds import Band, latest, measured, statistics
+from ticketsearch.analysis.seeds import At, Band, latest, measured, statistics
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
 from ticketsearch.results import of_split
@@ -19,7 +19,7 @@ DEFAULT = [
     "accuracy", "worst_class_accuracy", "nll", "loss", "ece", "sce", "brier", "disagreement", "mce", "corruption_error",
     "ood_auroc", "ood_aupr", "ood_fpr95", "fgsm_accuracy", "pgd_accuracy", "fidelity", "stability", "detectors",
     "hessian_trace_weight", "hessian_trace_input", "hessian_eigen_weight", "hessian_eigen_input", "sharpness",
-    "magnitude_flatness", "barrier", "trajectory_length", "macs", "ticket_bytes",
+    "magnitude_flatness", "gradient_flow", "synaptic_flow", "barrier", "trajectory_length", "macs", "ticket_bytes",
 ]  # fmt: skip
 """The panels that are drawn unless some are named."""
 IDENTITY = ["dataset", "model", "dense", "run", "metric", "variant", "split", "round"]
@@ -88,6 +88,7 @@ class Choice:
     floor: float
     band: Band
     split: Literal["test", "val", "train"]
+    at: At
 
 
 def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: Published | None = None) -> Chart:
@@ -107,10 +108,10 @@ def chart_of(choice: Choice, rows: pd.DataFrame, indices: pd.DataFrame, beside: 
     runs = dict(list(last.groupby("run")))
     found = regions_of(last, choice.tolerance, choice.settings)
     decided = {run: found.get(run) or regions(runs[run], run) for run in names}  # which says why there are none
-    rows = last[(last["variant"] == "") & of_split(last, choice.split)]
+    rows = last[(last["variant"] == "") & of_split(last, choice.split) & (last["at"] == choice.at)]
     indices = indices[indices["run"].isin(names) & (indices["split"] == choice.split)]
     metrics = _panels(choice.metrics, pd.concat([rows[rows["status"] == "ok"], indices]))
-    values = measured(rows[rows["metric"].isin(metrics)], choice.settings)
+    values = measured(rows[rows["metric"].isin(metrics)], choice.settings, choice.at)
     values = pd.concat([values, indices[indices["metric"].isin(metrics)]], ignore_index=True)
     dense = _dense(values, choice.band)
     points = statistics(values, IDENTITY, choice.band)

@@ -17,7 +17,7 @@ from matplotlib.figure import SubFigure
 
 from ticketsearch.analysis.mce import DENSE, INDICES, corruption_indices
 from ticketsearch.analysis.published import Published, published
-from ticketsearch.analysis.seeds import Band, measured
+from ticketsearch.analysis.seeds import At, Band, measured
 from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError
 from ticketsearch.figures import base
@@ -49,6 +49,8 @@ class Curves(base.Figure):
             that has collapsed does not hide what the others differ in; arrows at the edge stand for them. 0: all do.
         band: spread over seeds: `std`, `range` or `none`.
         split: where the metrics were measured; regions are always decided on test.
+        at: `end`: of trained tickets; `start`: what was known of them before (family `start`); regions are decided by
+            the trained ones.
         baseline: what `mce` and `relative_mce` are divided by: `dense`, or the folder of a run (`analysis.mce`).
     """
 
@@ -60,6 +62,7 @@ class Curves(base.Figure):
     floor: Annotated[float, Ge(0), Le(1)] = 0.0
     band: Band = "std"
     split: Literal["test", "val", "train"] = "test"
+    at: At = "end"
     baseline: str = "dense"
 
     def draw(self, rows: pd.DataFrame, folder: Path) -> list[Path]:
@@ -79,13 +82,13 @@ class Curves(base.Figure):
         self._require(rows)
         beside = published(self.published) if self.published else None
         indices = self._indices(rows)
-        rows = self.select(rows)
+        rows = self.select(rows, ("end", self.at))
         rows = rows[rows["run"] != rows["dense"]]
         if rows.empty:
             raise UsageError("only dense models to draw", "curves need tickets", "ticketsearch run pruner=lth")
-        usable = (rows["variant"] == "") & of_split(rows, self.split)
+        usable = (rows["variant"] == "") & of_split(rows, self.split) & (rows["at"] == self.at)
         base.require_metrics(self.metrics, rows[usable], set(indices["metric"]))
-        choice = Choice(self.metrics, self.settings, self.tolerance, self.floor, self.band, self.split)
+        choice = Choice(self.metrics, self.settings, self.tolerance, self.floor, self.band, self.split, self.at)
         charts = [chart_of(choice, group, indices, beside) for _, group in rows.groupby(["dataset", "model"])]
         if beside:
             _require_points(beside, charts)
@@ -105,7 +108,7 @@ class Curves(base.Figure):
 
     def _indices(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of mCE of what is drawn; the baseline need not be selected. None where mCE is not asked for."""
-        if self.metrics and not set(INDICES) & set(self.metrics):
+        if self.at == "start" or (self.metrics and not set(INDICES) & set(self.metrics)):
             return rows[:0]
         baseline = rows["run"] == self.baseline
         corrupted = rows[

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from torch import Tensor, nn
 
 from ticketsearch.data.base import Data, Dataset, Split
-from ticketsearch.ticket import Layer, Mask
+from ticketsearch.ticket import Layer, Mask, Ticket
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Value:
         stderr: standard error of a value that was sampled or estimated, else None.
         variant: what tells values of one name apart: a class, a layer, another convention; "" is the one that figures
             show.
+        at: of which weights of the ticket: those at the `end` of its training, or at its `start`.
         skipped: why it was not measured, where `value` is NaN because something that it needs is not there.
     """
 
@@ -34,6 +35,7 @@ class Value:
     split: str = "test"
     stderr: float | None = None
     variant: str = ""
+    at: Literal["start", "end"] = "end"
     skipped: str = ""
 
 
@@ -59,6 +61,8 @@ class EvalContext:
         forward: the logits of a split, computed once for all metrics.
         dataset: that the images are of: where its folder is, and what images of its shape can be compared with.
         known: split name -> its logits, as far as they have been computed.
+        start: the ticket as its training began, read when it is asked for; the model may hold other weights then. None:
+            nobody knows.
     """
 
     mask: Mask
@@ -67,6 +71,7 @@ class EvalContext:
     forward: Callable[[Split], Tensor]
     dataset: Dataset
     known: dict[str, Tensor] = field(default_factory=dict)
+    start: Callable[[], Ticket] | None = None
 
     def logits(self, name: str, split: Split) -> Tensor:
         """Logits of a split by name, float32 [N, classes]: one forward pass however many metrics ask."""

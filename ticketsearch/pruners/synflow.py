@@ -1,6 +1,6 @@
 """SynFlow (Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow")."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -39,10 +39,7 @@ class Synflow(Score):
         state = scoring_state(at, Ticket(at.mask, at.weights, at.rest).masked(at.weights), self.precision)
         state = {name: tensor.abs() for name, tensor in state.items()}
         weights = {name: state[name].requires_grad_() for name in at.mask}
-        like = next(iter(weights.values()))
-        ones = torch.ones(1, *ctx.data.train.images.shape[1:], dtype=like.dtype, device=like.device)
-        with in_mode(at.model, training=False), _not_normalised(at.model):
-            flow = functional_call(at.model, state, (ones,)).sum()
+        flow = synaptic_flow(at.model, state, ctx.data.train.images.shape[1:])
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
         scores = {
             name: gradient.mul_(weight.detach()).abs_()
@@ -52,6 +49,21 @@ class Synflow(Score):
         if beyond:
             raise ValueError(f"the synaptic flow of {beyond[0]} is beyond {self.precision}")
         return scores
+
+
+def synaptic_flow(model: nn.Module, state: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
+    """The sum of a network's outputs for an input of ones, behind its normalisation.
+
+    Args:
+        model: the network; its mode is put back.
+        state: what it computes with, all positive.
+        shape: of an image, (C, H, W).
+    """
+    like = next(tensor for tensor in state.values() if tensor.is_floating_point())
+    ones = torch.ones(1, *shape, dtype=like.dtype, device=like.device)
+    with in_mode(model, training=False), _not_normalised(model):
+        flow: Tensor = functional_call(model, dict(state), (ones,)).sum()
+    return flow
 
 
 @contextmanager
