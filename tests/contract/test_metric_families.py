@@ -29,6 +29,7 @@ BETTER = {
     "layer_density": None, "collapsed_layers": -1, "trajectory_length": None,
     "hessian_trace_weight": -1, "hessian_trace_input": -1, "hessian_eigen_weight": -1, "hessian_eigen_input": -1,
     "hessian_residual_weight": None, "hessian_residual_input": None,
+    "fidelity": -1, "stability": -1, "explanation_difference": None,
 }  # fmt: skip
 
 
@@ -138,4 +139,5 @@ def test_a_figures_value_is_the_one_without_a_variant() -> None:
         names = {value.name for value in values}
         plain = {value.name for value in values if not value.variant}
         bins = {"bin_share", "bin_confidence", "bin_accuracy"}
-        assert names - plain <= {"class_accuracy", "layer_density", "sweep_difference", *bins}
+        copies = {"sweep_difference", "explanation_difference"}
+        assert names - plain <= {"class_accuracy", "layer_density", *copies, *bins}
