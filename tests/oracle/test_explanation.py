@@ -266,9 +266,8 @@ def test_what_is_hidden_is_black_and_the_label_is_that_of_the_whole_image() -> N
     assert shown.unique().tolist() == [0, 1]
     tiles = shown.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     assert torch.equal(tiles.amin(4), tiles.amax(4))
-    assert (
-        found["fidelity", ""].value > 0
-    )  # the second class, more probable for every sample but the first, is constant
+    # The first class has 0.95 of the whole image, and the second of every other sample: of the likelier one, always.
+    assert found["fidelity", ""].value > 1e-3
 
 
 @pytest.mark.parametrize(("chunk", "few"), [(7, 20), (2000, 0), (333, 12)])
