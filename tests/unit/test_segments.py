@@ -24,7 +24,7 @@ def test_blocks_by_hand() -> None:
 @pytest.mark.parametrize(
     ("sides", "chosen"),
     [((8, 8), "blocks"), ((27, 300), "blocks"), ((28, 28), "felzenszwalb"), ((300, 28), "felzenszwalb"),
-     ((95, 95), "felzenszwalb"), ((96, 96), "quickshift"), ((224, 224), "quickshift")],
+     ((127, 127), "felzenszwalb"), ((128, 128), "quickshift"), ((224, 224), "quickshift")],
 )  # fmt: skip
 def test_auto_goes_by_the_smaller_side(sides: tuple[int, int], chosen: str) -> None:
     assert chosen_for(sides, "auto") == chosen
@@ -51,7 +51,7 @@ def test_grey_is_three_equal_channels() -> None:
 
 
 def test_large_images_have_quickshifts_numbered_without_gaps() -> None:
-    large = ood.images("patches", (3, 96, 96), 2, Path(), torch.device("cpu"))
+    large = ood.images("patches", (3, 128, 128), 2, Path(), torch.device("cpu"))
     found = segmented(large, "auto")
     for image, own in zip(large, found, strict=True):
         picture = image.permute(1, 2, 0).numpy()

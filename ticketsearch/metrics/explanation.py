@@ -44,13 +44,14 @@ class Explanation(Metric):
     `stability` is the mean of |e(x) - e(x')|^2 over neighbours x', the first samples, as Plumb et al. (2020) define it,
     e being the coefficients of the explanation. `fresh`: e(x') is fitted to samples of its own around x'. `refit`: to
     those of x, weighed anew by their distance to x', which takes no forward pass: as in the released code, which draws
-    x' by permuting the samples. The first of `stabilities` has no variant, another its name.
+    x' by permuting the samples. The first of `stabilities` has no variant, another its name. Both hold the noise of the
+    fits, and are lower with more samples.
 
     A model that is less sure moves its probabilities less, so that both are lower for it, however poor its
     explanations. Variant `relative` (`refit/relative`) is divided by the variance of f over the samples, both as means
     over the images: of the fidelity, that is the share of the variance which the explanations leave, one less R^2. It
-    does not change when probabilities are drawn toward any constants. Images over whose samples f hardly moves hardly
-    count. Where f moves nowhere it is 0, as everything is.
+    does not change when probabilities are drawn toward constants, all by the same share. Images over whose samples f
+    hardly moves hardly count. Where f moves nowhere it is 0, as everything is.
 
     The samples go through the folded copy of the model that corruptions use; `explanation_difference` says how far its
     logits are from the exact ones on the clean images, and its variant its precision, or `exact` where that was used.
