@@ -30,6 +30,7 @@ BETTER = {
     "hessian_trace_weight": -1, "hessian_trace_input": -1, "hessian_eigen_weight": -1, "hessian_eigen_input": -1,
     "hessian_residual_weight": None, "hessian_residual_input": None, "spectrum_value": None, "spectrum_share": None,
     "sharpness": -1, "magnitude_flatness": 1, "gradient_flow": None, "synaptic_flow": None,
+    "fidelity": -1, "stability": -1, "explanation_difference": None,
 }  # fmt: skip
 
 
@@ -144,4 +145,5 @@ def test_a_figures_value_is_the_one_without_a_variant() -> None:
         names = {value.name for value in values}
         plain = {value.name for value in values if not value.variant}
         bins = {"bin_share", "bin_confidence", "bin_accuracy", "spectrum_value", "spectrum_share"}
-        assert names - plain <= {"class_accuracy", "layer_density", "sweep_difference", *bins}
+        copies = {"sweep_difference", "explanation_difference"}
+        assert names - plain <= {"class_accuracy", "layer_density", *copies, *bins}

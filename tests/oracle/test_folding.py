@@ -127,6 +127,23 @@ def test_batches_and_order_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> Non
     torch.testing.assert_close(one.logits(IMAGES.flip(0)).flip(0), at_once, rtol=1e-4, atol=1e-5)
 
 
+def test_on_a_cpu_large_images_go_through_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted(nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            counts.append(len(pixels))
+            return pixels.flatten(1)[:, :10]
+
+    for side, together in ((8, 500), (32, 128), (400, 8)):
+        images = torch.randint(256, (600 if side < 400 else 20, 1, side, side), dtype=torch.uint8)
+        counts: list[int] = []
+        one = Sweep(Counted(), images, images.flatten(1)[:, :10] / 255)
+        assert max(counts) == together
+        counts.clear()
+        one.logits(images)
+        assert counts[:-1] == [together] * (len(images) // together)
+        assert sum(counts) == len(images)
+
+
 def test_a_copy_that_says_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     model = settled(network())
     wrong = settled(network(1))

@@ -12,7 +12,10 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-BATCH = 500
+BATCH, PIXELS = 500, 1 << 17
+"""Images that go through the network together at most, and pixels on a CPU, where what a layer makes of more does not
+stay in the cache: ResNet-20 takes four fifths of the time for 128 images of 32x32 together that it takes for 500.
+"""
 TOLERANCE = {torch.bfloat16: 0.05, torch.float32: 1e-4}
 """How far its logits may be from the exact ones, relative to these without their mean: several roundings of a network
 of twenty layers in bfloat16, whose step is 2^-8, and in float32 sums in another order.
@@ -49,13 +52,20 @@ class Sweep:
         """Logits of images, uint8 [N, C, H, W]; float32 [N, classes]."""
         half = self.fast and self.dtype is torch.bfloat16
         found = []
-        for part in images.split(BATCH):
+        for part in images.split(_together(images)):
             pixels = part.float().div_(255)
             if self.fast:
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
                 found.append(self._model(pixels).float())
         return torch.cat(found)
+
+
+def _together(images: Tensor) -> int:
+    """How many of the images go through the network together."""
+    if images.device.type != "cpu":
+        return BATCH
+    return min(BATCH, max(8, PIXELS // (images.shape[2] * images.shape[3])))
 
 
 def native_dtype(device: torch.device) -> torch.dtype:
