@@ -244,6 +244,16 @@ def test_nothing_overlaps(pages: list[Page], panels: int, rounds: int) -> None:
             assert not axes.title.get_window_extent().count_overlaps(stacked)
 
 
+def test_before_training_or_after_it(pages: list[Page]) -> None:
+    before = curve(LTH, {0: 2.0, 1: 2.5}, metric="nll", family="start", at="start")
+    rows = frame(*curve(LTH, {0: 0.95, 1: 0.94}), *curve(LTH, {0: 0.1, 1: 0.2}, metric="nll"), *before)
+    drawn = {at: draw(pages, rows, metrics=("nll",), at=at) for at in ("start", "end")}
+    found = {at: next(iter(lines(page.axes[0], "/I").values())).get_ydata().tolist() for at, page in drawn.items()}
+    assert found == {"start": [2.0, 2.5], "end": [0.1, 0.2]}
+    with pytest.raises(UsageError, match="no values of accuracy to draw"):
+        draw(pages, rows, metrics=("accuracy",), at="start")
+
+
 def test_what_is_named_must_be_there(tmp_path: Path) -> None:
     rows = frame(*curve(LTH, {0: 0.95, 1: 0.94}))
     with pytest.raises(UsageError, match="no rows of right 'snpi'"):

@@ -145,6 +145,13 @@ def test_flatness_of_the_training_loss_is_judged_with_the_rest() -> None:
     assert run.left_out == ("ece",)  # of other metrics the test images alone count
 
 
+def test_what_was_measured_before_training_is_not_judged() -> None:
+    before = [row | {"family": "start", "at": "start"} for row in curve(RUN, ECE, metric="ece")]
+    table, run = judged(*curve(RUN, ACCURACY), *before)
+    assert run.left_out == ("ece",)
+    assert set(table["metric"]) == {"accuracy", JOINT}
+
+
 def test_asked_of_another_run_of_the_cell_is_asked() -> None:
     rows = [*curve(RUN, ACCURACY), *curve(RANDOM, ACCURACY), *curve(RANDOM, ECE, metric="ece")]
     table, run = judged(*rows)

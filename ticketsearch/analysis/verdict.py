@@ -109,7 +109,7 @@ def verdict(rows: pd.DataFrame, settings: Settings = Settings(), reading: Mappin
         UsageError: there are no tickets to judge; a metric has several settings, or no better end; none of a name that
             was asked for is there; no run was asked for any of the metrics.
     """
-    rows = chosen(rows[rows["at"] == "end"], settings)
+    rows = chosen(rows, settings)
     values = _values(rows, settings)
     there, left_out = asked(rows, values, settings.metrics)
     if there.empty:
