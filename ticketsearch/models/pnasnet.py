@@ -84,8 +84,8 @@ class PNASNet(nn.Module):
 
 @dataclass(frozen=True)
 class SmallImagePNASNet(Model):
-    """PNASNet-A (width 44) with 130,646 parameters on CIFAR-10, PNASNet-B (width 32) with 451,626; PyTorch's own initial
-    weights.
+    """PNASNet-A (width 44) with 130,646 parameters on CIFAR-10, PNASNet-B (width 32) with 451,626; PyTorch's own
+    initial weights.
 
     Attributes:
         cell: `a`: a depthwise 7x7 convolution and a maximum; `b`: three depthwise, a maximum, then 1x1.
