@@ -43,7 +43,8 @@ class Named(Model):
     """A network that a library knows by name, with the library's initial weights (never those of a training: for them
     there is `weights`). Dropout and stochastic depth are off: their random numbers would not be a function of the seed
     and the step. Weights that are not of a convolution or linear layer, those of an attention's input for example, are
-    not prunable.
+    not prunable. What differentiates twice (`hessian`, GraSP) needs a network of functions that can be: PyTorch's hard
+    sigmoid, of some MobileNets, cannot.
 
     Attributes:
         name: what the library calls it.
