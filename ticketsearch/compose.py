@@ -51,6 +51,7 @@ def _config(overrides: Sequence[str], conf: Conf) -> Config:
     options = _options(names, node, overrides)  # before anything that imports torch: most mistakes are among these keys
     names, node = _filled_in(names, node, typed, options, conf)
     parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
+    parts["model"] = parts["model"].settled()
     if options.precision != "auto":
         parts["recipe"] = replace(parts["recipe"], precision=options.precision)
     asked = node.get("metrics") or {}

@@ -76,7 +76,8 @@ class Experiment:
         else:
             data, fingerprint = _read(config, device)
         layout = torch.channels_last if config.recipe.channels_last else torch.contiguous_format
-        model = config.model.initial(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
+        make = config.model.begin if config.model.weights else config.model.initial  # a file is checked now
+        model = make(config.dataset, config.options.seed).to(device, memory_format=layout)  # type: ignore[call-overload]
         layers = prunable_layers(model, config.options.prunable)
         macs = sum(count * places for count, places in macs_per_weight(model, data.test.images[:1]).values())
         total = sum(layer.weights for layer in layers.values())

@@ -67,7 +67,10 @@ class RewindPoints:
 
     def _initial(self, purpose: str) -> TrainState:
         config = self._dense.config
-        model = config.model.initial(config.dataset, self._seed, purpose)
+        if purpose == "init":
+            model = config.model.begin(config.dataset, self._seed)
+        else:
+            model = config.model.initial(config.dataset, self._seed, purpose)
         momentum = {name: torch.zeros_like(parameter.detach()) for name, parameter in model.named_parameters()}
         return TrainState({k: v.detach() for k, v in model.state_dict().items()}, momentum, {}, Progress())
 

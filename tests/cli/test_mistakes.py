@@ -27,7 +27,7 @@ MISTAKES = [
     # names
     ("run pruner=lht", "no pruner named 'lht'", "pruner=lth"),
     ("run pruner=", "no pruner named", "choices: anneal channel_l1"),
-    ("run model=resnet18", "no model named 'resnet18'", "did you mean 'resnet20'?"),
+    ("run model=resnet20s", "no model named 'resnet20s'", "did you mean 'resnet20'?"),
     ("run model=../../model/resnet20", "no model named", "resnet20"),
     ("run schedule=geometrical", "no schedule named", "did you mean 'geometric'?"),
     ("run rewind=steps", "no rewind named", "did you mean 'step'?"),

@@ -2,17 +2,23 @@
 model's yaml are those of its network is asked where they are listed.
 """
 
+import importlib.util
+import json
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import executed
 from tests.three import CONF
-from tests.tiny import same, weights_of
+from tests.tiny import Memory, magnitude_mask, same, weights_of
 from ticketsearch import channels
 from ticketsearch.build import build
 from ticketsearch.conf import OWN, Conf
@@ -23,15 +29,55 @@ from ticketsearch.errors import DataMissing
 from ticketsearch.export.compact import compact
 from ticketsearch.models.base import Model, Normalise
 from ticketsearch.ticket import Mask, Ticket, prunable_layers
+from ticketsearch.training.loop import Training
+from ticketsearch.training.recipe import Recipe
+from ticketsearch.training.state import Assignment
 
 YAMLS = Conf.beside(CONF)
 """Ours, and the network that all pruners are held to."""
-every_model = pytest.mark.parametrize("name", YAMLS.choices("model"))
-every_dataset = pytest.mark.parametrize("name", OWN.choices("dataset"))
+LARGE = 1_000_000
+"""Parameters from which on a network as it is belongs to the slow tests; the others take one that is narrow instead."""
+NARROW = 4
+PRUNABLE = Path(__file__).with_name("prunable.json")
+"""Of each model of ours, the prunable weights at its native images: name and shape, in their order."""
+SIDES = ((1, 8, 8), (1, 28, 28), (3, 32, 32))
 
 
 def model(name: str) -> Model:
-    return build(YAMLS.load("model", name), "model", ("tests",), PARTS["model"])
+    """The model of a yaml, or of `YAML narrow`."""
+    yaml, _, narrow = name.partition(" ")
+    chosen: Any = build(YAMLS.load("model", yaml), "model", ("tests",), PARTS["model"])
+    return replace(chosen, width=NARROW) if narrow else chosen
+
+
+def native(name: str) -> tuple[tuple[int, int, int], int]:
+    """Shape of the images and number of classes that a yaml's head says."""
+    shape, _, classes = YAMLS.head("model", name).facts["native"].partition(", ")
+    channels, height, width = map(int, shape.split("x"))
+    return (channels, height, width), int(classes.split()[0])
+
+
+def installed(name: str) -> list[pytest.MarkDecorator]:
+    """Skips a model of a library that is not here."""
+    library = getattr(model(name), "library", "torch")
+    missing = importlib.util.find_spec(library) is None
+    return [pytest.mark.skipif(missing, reason=f"{library} is not installed")]
+
+
+def sized() -> Iterator[Any]:
+    """Every model, the large ones as slow tests; beside those the same in narrow, if its width is a setting."""
+    for name in YAMLS.choices("model"):
+        large = int(YAMLS.head("model", name).facts.get("parameters", "0").replace(",", "")) > LARGE
+        yield pytest.param(name, marks=installed(name) + [pytest.mark.slow] * large)
+        if large and hasattr(model(name), "width") and getattr(model(name), "widths", None) is None:
+            yield f"{name} narrow"
+
+
+every_model = pytest.mark.parametrize("name", list(sized()))
+every_own_model = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=installed(name)) for name in OWN.choices("model")]
+)
+every_dataset = pytest.mark.parametrize("name", OWN.choices("dataset"))
 
 
 @cache
@@ -41,14 +87,19 @@ def initial(name: str) -> nn.Module:
 
 
 def shaken(name: str) -> nn.Module:
-    """A network of which every normalisation does something."""
-    network = model(name).initial(Digits(), 0)
+    """A network of which every normalisation does something, with the statistics of some images: a deep one would give
+    the same for every image otherwise.
+    """
+    network = model(name).initial(Digits(), 0).double()
     generator = torch.Generator().manual_seed(3)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
+            module.momentum = 1.0
+            for tensor in (module.weight.data, module.bias.data):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-    return network.double().eval()
+    with torch.no_grad():
+        network.train()(pixels(16))
+    return network.eval()
 
 
 def pixels(count: int, shape: tuple[int, int, int] = Digits.shape, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -115,9 +166,20 @@ def test_normalisation_is_the_first_layer(name: str) -> None:
         for m, s in ((mean, std), (0.0, 1.0))
     )
     bare.load_state_dict(network.state_dict())
-    wanted = bare((pixels(3) - torch.tensor(mean)) / torch.tensor(std))
-    torch.testing.assert_close(network(pixels(3)), wanted, rtol=0, atol=1e-9)
-    assert not torch.allclose(network(pixels(3)), bare(pixels(3)))
+    normal = (pixels(3) - torch.tensor(mean)) / torch.tensor(std)
+    torch.testing.assert_close(network(pixels(3)), bare(normal), rtol=0, atol=1e-9)
+    torch.testing.assert_close(_read(network, pixels(3)), _read(bare, normal), rtol=0, atol=1e-12)
+    assert not torch.allclose(_read(network, pixels(3)), _read(bare, pixels(3)))
+
+
+def _read(network: nn.Module, images: Tensor) -> Tensor:
+    """What the first layer with weights reads."""
+    first = executed.layers(network, images)[0]
+    seen = list[Tensor]()
+    hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(images)
+    hook.remove()
+    return seen[0]
 
 
 @every_model
@@ -152,6 +214,64 @@ def test_what_is_declared_is_there(name: str) -> None:
         assert network.get_submodule(group.norm).weight.shape == (made,)
         assert group.consumers
         assert all(network.get_submodule(reader).weight.shape[1] % made == 0 for reader in group.consumers)
+
+
+@every_own_model
+def test_the_prunable_weights_are_those_that_they_were(name: str) -> None:
+    """`prunable.json`: a change of names or shapes makes stored tickets unreadable."""
+    shape, classes = native(name)
+    with torch.device("meta"):
+        network = model(name).build(shape, classes, Normalise([0.0] * shape[0], [1.0] * shape[0]))
+    found = [[layer.removesuffix(".weight"), list(facts.shape)] for layer, facts in prunable_layers(network).items()]
+    assert found == json.loads(PRUNABLE.read_text())[name]
+
+
+def test_every_model_of_ours_has_its_list_of_prunable_weights() -> None:
+    assert list(json.loads(PRUNABLE.read_text())) == OWN.choices("model")
+
+
+def made(images_shape: tuple[int, int, int]) -> Dataset:
+    """Eight images of noise to train on."""
+
+    class Noise(Digits):
+        shape, mean, std = images_shape, (0.5,) * images_shape[0], (0.25,) * images_shape[0]
+
+        def load(self) -> Data:
+            images = pixels(8, images_shape, torch.float32).mul(255).to(torch.uint8)
+            split = Split(images, torch.arange(8))
+            return Data(split, split[:4], split)
+
+    return Noise(validation=0)
+
+
+@every_model
+@pytest.mark.parametrize("shape", SIDES, ids=lambda shape: "x".join(map(str, shape)))
+def test_a_ticket_of_a_tenth_trains_on_images_of_every_shape(name: str, shape: tuple[int, int, int]) -> None:
+    _a_tenth_trains(model(name), shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 224, 224)], ids=["64", "224"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=installed(n)) for n in OWN.choices("model") if native(n)[0] == (3, 224, 224)]
+)
+def test_a_ticket_of_a_tenth_trains_on_images_of_imagenet(name: str, shape: tuple[int, int, int]) -> None:
+    _a_tenth_trains(model(name), shape)
+
+
+def _a_tenth_trains(chosen: Model, shape: tuple[int, int, int]) -> None:
+    dataset = made(shape)
+    network = chosen.initial(dataset, 0)
+    mask, before = magnitude_mask(network, 0.1), weights_of(network)
+    recipe = Recipe(epochs=1, batch_size=4, lr=0.01)
+    trained = Training(network, Assignment(Ticket(mask, before), 0, 0, Memory()), recipe, dataset, dataset.load()).run()
+    assert mask.kept == round(0.1 * mask.total)
+    assert trained.progress.step == 2
+    assert all(bool(tensor.isfinite().all()) for tensor in trained.weights.values())
+    assert not any(trained.weights[layer][~alive].any() for layer, alive in mask.items())
+    moved = {entry for entry, tensor in trained.weights.items() if not torch.equal(tensor, before[entry])}
+    assert f"{network.classifier}.weight" in moved
+    assert moved & mask.keys()
 
 
 # Datasets.

@@ -51,7 +51,7 @@ def macs_per_weight(model: nn.Module, image: Tensor) -> dict[str, tuple[int, int
     found: dict[str, tuple[int, int]] = {}
 
     def note(name: str, module: nn.Conv2d | nn.Linear, output: Tensor) -> None:
-        places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+        places = (output[0, 0] if isinstance(module, nn.Conv2d) else output[0, ..., 0]).numel()
         found[name] = (module.weight.numel(), found.get(name, (0, 0))[1] + places)
 
     hooks = [

@@ -18,7 +18,7 @@ class LeNet(nn.Sequential):
     classifier = "fc"
 
 
-def _glorot(network: nn.Module) -> nn.Module:
+def glorot(network: nn.Module) -> nn.Module:
     """Gaussian Glorot weights and no biases, as in Frankle & Carbin (2019, figure 2)."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -46,7 +46,7 @@ class LeNet300(Model):
         for number, width in enumerate(self.widths, 1):
             layers |= {f"fc{number}": nn.Linear(inputs, width), f"relu{number}": nn.ReLU()}
             inputs = width
-        return _glorot(LeNet(layers | {"fc": nn.Linear(inputs, classes)}))
+        return glorot(LeNet(layers | {"fc": nn.Linear(inputs, classes)}))
 
 
 @dataclass(frozen=True)
@@ -77,4 +77,4 @@ class LeNet5(Model):
             "relu4": nn.ReLU(),
             "fc": nn.Linear(84, classes),
         }
-        return _glorot(LeNet(OrderedDict(layers)))
+        return glorot(LeNet(OrderedDict(layers)))

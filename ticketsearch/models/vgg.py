@@ -13,6 +13,7 @@ from ticketsearch.models.base import Model, Normalise
 PLANS = {
     11: "1 M 2 M 4 4 M 8 8 M 8 8 M",
     16: "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8",
+    19: "1 1 M 2 2 M 4 4 4 4 M 8 8 8 8 M 8 8 8 8",
 }
 """Depth -> channels of each convolution in multiples of the width, and where a maximum over 2x2 pixels is taken."""
 
@@ -59,7 +60,7 @@ class SmallImageVGG(Model):
     """VGG with batch norm for images of 32x32 and below.
 
     Attributes:
-        depth: 11 or 16: eight or thirteen convolutions and, in the original, three linear layers, of which one is left.
+        depth: 11, 16 or 19: all but three of them convolutions; of the original's three linear layers one is left.
         width: channels of the first convolution.
     """
 
