@@ -94,12 +94,14 @@ def main(arguments: list[str]) -> int:
 
 def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
     from ticketsearch.compose import compose
+    from ticketsearch.compositions import Compositions
     from ticketsearch.overrides import expanded
 
     jobs = expanded(words, conf) if sweep else [words]
     if len(jobs) > MANY:
         sys.stderr.write(f"checking {len(jobs)} runs\n")
-    return [compose(job, conf) for job in jobs]
+    composing = Compositions()
+    return [compose(job, conf, composing) for job in jobs]
 
 
 def _show(configs: "Sequence[Config]") -> int:
