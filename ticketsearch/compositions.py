@@ -45,14 +45,16 @@ class Compositions:
     def _of(self, choices: tuple[str, ...], conf: Conf) -> Composed:
         """What choices mean together: each by itself, if none changes anything but its own group."""
         names, node = self._whole((), conf)
-        found = dict(names), dict(node)
+        found: tuple[dict[str, Any], dict[str, Any]] = dict(names), dict(node)
         for choice in choices:
             own_names, own = self._whole((choice,), conf)
             group = choice.partition("=")[0]
             if _without(own, group) != _without(node, group) or _without(own_names, group) != _without(names, group):
                 return self._whole(choices, conf)
-            found[0].update({group: own_names[group]} if group in own_names else {})
-            found[1].update({group: own[group]} if group in own else {})
+            for mine, theirs in zip(found, (own_names, own), strict=True):
+                mine.pop(group, None)
+                if group in theirs:  # a list of families is no name
+                    mine[group] = theirs[group]
         return found
 
     def _whole(self, choices: tuple[str, ...], conf: Conf) -> Composed:

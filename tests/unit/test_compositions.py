@@ -25,7 +25,7 @@ SWEEP = [
     "metrics=fast 'dataset.only=[1,2]' out='a b' extensions=[]",
     "schedule=explicit schedule.sparsities=[0.5,0.75]",
     "unknown.key=3 recipe.unknown={a:{b:1},c:[1,x]}",
-    "recipe.epochs='${schedule.rounds}'",
+    "recipe=digits recipe.epochs='${recipe.batch_size}'",
 ]
 
 
