@@ -86,13 +86,18 @@ def main(arguments: list[str]) -> int:
     if typed.flags.get("--cfg", "job") != "job":
         raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
     conf = Conf.beside(typed.flags.get("--config-dir"))
-    configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
+    configs = composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
     if "--cfg" in typed.flags:
         return _show(configs)
     return _run(configs, "" if "--yes" in typed.flags else f"ticketsearch run --yes {shlex.join(arguments)}")
 
 
-def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
+def composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
+    """The configuration that words ask for, or with `sweep` each that they do.
+
+    Raises:
+        UsageError: a word is not acceptable.
+    """
     from ticketsearch.compose import compose
     from ticketsearch.compositions import Compositions
     from ticketsearch.overrides import expanded
