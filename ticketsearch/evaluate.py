@@ -17,6 +17,7 @@ from ticketsearch.draw import started
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
+from ticketsearch.stopping import check
 from ticketsearch.ticket import Mask, Weights
 from ticketsearch.training.predict import predict
 
@@ -57,6 +58,7 @@ def evaluate(
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
+        check()
         measured = _measure(experiment, metric, family, ctx, columns, ticket.start)
         cell.add_rows(family, measured, dense)
         rows += measured

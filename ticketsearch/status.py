@@ -97,7 +97,7 @@ def _round(cell: Path) -> tuple[str, str]:
 
 
 def _epoch(part: Path, drawn: bool) -> str:
-    """How far a round in progress has come: `epoch 5`; "" without one, and of a search that is over.
+    """How far a round in progress has come: `epoch 5`, in the first `step 7`; "" without one, or if a search is over.
 
     Behind 32 bytes of checksum it is safetensors; of that, only the header and the tensor `json` are read.
     """
@@ -108,7 +108,8 @@ def _epoch(part: Path, drawn: bool) -> str:
             begin, end = json.loads(file.read(length))["json"]["data_offsets"]
             file.seek(40 + length + begin)
             said = json.loads(file.read(end - begin))
-        epoch, search = f"epoch {int(said['progress']['history'][-1]['epoch'])}", "training" in said["about"]
+        history, search = said["progress"]["history"], "training" in said["about"]
+        epoch = f"epoch {int(history[-1]['epoch'])}" if history else f"step {int(said['progress']['step'])}"
         return epoch if not search else "" if drawn else f"{epoch} of a search"
     except FileNotFoundError:
         return ""

@@ -79,6 +79,13 @@ def main(arguments: list[str]) -> int:
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
+    from ticketsearch.stopping import stoppable
+
+    with stoppable():
+        return _main(arguments)
+
+
+def _main(arguments: list[str]) -> int:
     from ticketsearch.commands.arguments import sort_out
     from ticketsearch.conf import Conf
 
