@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ticketsearch.cell import Cell
-from ticketsearch.config import class_name, difference
+from ticketsearch.config import Config, class_name, difference
 from ticketsearch.draw import started
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
@@ -39,8 +39,8 @@ def evaluate(
     """
     dense = experiment.dense.run.cell(cell.seed, 0).sha
     done = cell.measured(dense)
-    dataset, metrics = experiment.config.dataset, experiment.config.metrics
-    missing = {f: m for f, m in metrics.items() if done.get((f, settings(m))) != m.lacks(dataset)}
+    dataset, metrics, reasons = experiment.config.dataset, experiment.config.metrics, wanted(experiment.config)
+    missing = {f: m for f, m in metrics.items() if done.get(key := (f, settings(m))) != reasons[key]}
     lacking = _lacks_logits(experiment, cell)
     if not missing and not lacking:
         return []
@@ -63,6 +63,13 @@ def evaluate(
         cell.add_rows(family, measured, dense)
         rows += measured
     return rows
+
+
+def wanted(config: Config) -> dict[tuple[str, str], frozenset[str]]:
+    """(family, settings) of every metric that is asked for -> the reasons with which rows of it are skipped; a cell is
+    measured when `Cell.measured` says so of each.
+    """
+    return {(family, settings(m)): m.lacks(config.dataset) for family, m in config.metrics.items()}
 
 
 def settings(metric: Metric) -> str:
