@@ -105,10 +105,14 @@ def board(total: int) -> Iterator[Board]:
 
 
 def failures(outcomes: Sequence[Outcome]) -> None:
-    """The end table: which jobs failed, why, and where they have said more."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("failed", "reason", "log"):
+    """The end table: which jobs failed, why, and where they have said more; in pipes and log files a line for each."""
+    if not sys.stdout.isatty():
+        for outcome in outcomes:
+            console.print(f"failed: {outcome.job.name}: {outcome.reason}; log {outcome.job.log}", markup=False)
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
+    for name in ("failed", "reason, and log"):
         table.add_column(name, overflow="fold")
     for outcome in outcomes:
-        table.add_row(*map(Text, (outcome.job.name, outcome.reason, str(outcome.job.log))))
+        table.add_row(Text(outcome.job.name), Text(f"{outcome.reason}\n{outcome.job.log}"))
     console.print(table, soft_wrap=False)

@@ -84,5 +84,5 @@ def _tell(outcomes: Sequence[Outcome], seconds: float) -> None:
         failures(failed)
         raise SweepFailed(
             f"{plural(len(failed), 'run')} of {len(outcomes)} failed",
-            "the table above says why, their logs say more; the same command runs only what is missing",
+            "it is said above why, and more in their logs; the same command runs only what is missing",
         )
