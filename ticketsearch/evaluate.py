@@ -39,8 +39,9 @@ def evaluate(
     """
     dense = experiment.dense.run.cell(cell.seed, 0).sha
     done = cell.measured(dense)
-    dataset, metrics, reasons = experiment.config.dataset, experiment.config.metrics, wanted(experiment.config)
-    missing = {f: m for f, m in metrics.items() if done.get(key := (f, settings(m))) != reasons[key]}
+    dataset, metrics = experiment.config.dataset, experiment.config.metrics
+    asked = wanted(experiment.config).items()
+    missing = {family: metrics[family] for (family, of), why in asked if done.get((family, of)) != why}
     lacking = _lacks_logits(experiment, cell)
     if not missing and not lacking:
         return []
