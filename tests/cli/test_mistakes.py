@@ -140,7 +140,7 @@ MISTAKES = [
     ("run -m hydra/launcher=devices hydra.launcher.devices=cpu,cuda:0", "cpu stands alone", ""),
     ("run -m hydra/launcher=devices device=cpu", "device is typed", "hydra.launcher.devices=cpu"),
     ("run -m hydra.launcher.slots=2", "unknown key hydra.launcher.slots", "hydra/launcher=devices"),
-    ("run hydra/launcher=devices", "there is nothing to launch", "run -m hydra/launcher=devices"),
+    ("run hydra/launcher=devices", "there is nothing to launch", "-m makes one"),
     ("run -m hydra/launcher=devices seed=0,x", "seed=x", "integer"),
     ("run hydra/sweeper=optuna", "unknown key hydra/sweeper", ""),
     ("run debug=tny", "no debug named 'tny'", "did you mean 'tiny'?"),

@@ -52,7 +52,7 @@ def taken_off(words: Sequence[str], sweep: bool) -> "tuple[list[str], Devices | 
     if name not in LAUNCHERS:
         attempt, helped = f"ticketsearch run -m {GROUP}={{}}", "ticketsearch run --help"
         raise closest(str(name), LAUNCHERS, f"no launcher {name!r}", attempt, helped, f"{GROUP}={name}")
-    if about and not sweep:
+    if LAUNCHERS[name] and not sweep:
         right = "a launcher is for sweeps; -m makes one"
         raise UsageError("there is nothing to launch", right, f"ticketsearch run -m {GROUP}={name}")
     if not LAUNCHERS[name]:
