@@ -99,10 +99,11 @@ def look(cell: Path) -> tuple[str, str]:
 
 
 def _epoch(part: Path, drawn: bool) -> str:
-    """How far a round in progress has come: `epoch 5`; "" without one, and of a search that is over."""
+    """How far a round in progress has come: `epoch 5`, in the first `step 7`; "" without one, or if a search is over."""
     try:
         said = _header(part)
-        epoch, search = f"epoch {_last(said)}", "training" in said["about"]
+        ended, search = _ended(said), "training" in said["about"]
+        epoch = f"epoch {ended}" if ended else f"step {int(said['progress']['step'])}"
     except FileNotFoundError:
         return ""
     except UNREADABLE:
@@ -114,7 +115,7 @@ def stored_epoch(part: Path) -> int:
     """The epoch of its training that a round in progress goes on after; 0: it has to begin anew, or with its search."""
     try:
         said = _header(part)
-        return 0 if "training" in said["about"] else _last(said)
+        return 0 if "training" in said["about"] else _ended(said)
     except (FileNotFoundError, *UNREADABLE):
         return 0
 
@@ -132,5 +133,7 @@ def _header(part: Path) -> Any:
         return json.loads(file.read(end - begin))
 
 
-def _last(said: Any) -> int:
-    return int(said["progress"]["history"][-1]["epoch"])
+def _ended(said: Any) -> int:
+    """The epoch that ended last; 0 in the first."""
+    history = said["progress"]["history"]
+    return int(history[-1]["epoch"]) if history else 0

@@ -146,7 +146,7 @@ def test_run_load_and_load_results(finished: Path, tmp_path: Path) -> None:
     assert ticketsearch.load(path)[1].mask.sparsity == 0
     rows = ticketsearch.load_results(tmp_path / "out")
     assert set(rows[rows.run == path.name]["round"]) == {0, 1, 2}
-    assert set(ticketsearch.__all__) == {"load", "load_results", "run"}
+    assert set(ticketsearch.__all__) == {"launch", "load", "load_results", "run"}
     with pytest.raises(AttributeError, match="nothing"):
         _ = ticketsearch.nothing
 

@@ -57,10 +57,13 @@ def _plan(arguments: list[str]) -> int:
     from ticketsearch.commands.arguments import sort_out
     from ticketsearch.commands.run import composed
     from ticketsearch.conf import Conf
+    from ticketsearch.launchers.chosen import taken_off
 
     typed = sort_out(arguments, "plan", COMMAND.switches, COMMAND.valued)
     conf = Conf.beside(typed.flags.get("--config-dir"), "plan")
-    configs = composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
+    sweep = bool(typed.flags.keys() & {"-m", "--multirun"})
+    words, _ = taken_off(typed.words, sweep)  # where runs take place changes nothing of what they do
+    configs = composed(words, conf, sweep)
 
     from ticketsearch.console import Display
     from ticketsearch.plan import plan
