@@ -99,7 +99,7 @@ def look(cell: Path) -> tuple[str, str]:
 
 
 def _epoch(part: Path, drawn: bool) -> str:
-    """How far a round in progress has come: `epoch 5`, in the first `step 7`; "" without one, or if a search is over."""
+    """How far a round in progress is: `epoch 5`, in the first `step 7`; "" without one, or if a search is over."""
     try:
         said = _header(part)
         ended, search = _ended(said), "training" in said["about"]
