@@ -133,7 +133,7 @@ def composed(overrides: list[str], conf: Conf, resolve: bool = True) -> tuple[di
     try:
         with hydra.initialize_config_dir(str(conf_dir()), job_name="ticketsearch", **version):
             composed = hydra.compose("config", overrides, return_hydra_config=True)
-            names = dict(composed.hydra.runtime.choices)
+            names = {group: name for group, name in composed.hydra.runtime.choices.items() if "/" not in group}
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
             return names, dict(OmegaConf.to_container(composed, resolve=resolve))  # type: ignore[arg-type]

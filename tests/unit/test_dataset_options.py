@@ -138,6 +138,8 @@ class Made(Dataset):
 
     shape: ClassVar[tuple[int, int, int]] = (1, 1, 1)
     classes: ClassVar[int] = 10
+    mean: ClassVar[tuple[float, ...]] = (0.5,)
+    std: ClassVar[tuple[float, ...]] = (0.5,)
 
     def read(self) -> tuple[Split, Split]:
         labels = torch.from_numpy(np.random.default_rng(0).integers(0, self.classes, 60_000))
@@ -220,3 +222,16 @@ def test_other_shares_are_other_data() -> None:
     prints.append(Digits(only=(3, 7)).load().fingerprint())
     prints.append(Digits(only=(7, 3)).load().fingerprint())
     assert len(set(prints)) == 5
+
+
+@pytest.mark.parametrize(("test", "left"), [(1, 1), (120, 120), (397, 397), (1000, 397)])
+def test_the_first_test_images_are_looked_at_and_no_others(test: int, left: int) -> None:
+    whole, some = Digits().load(), Digits(test=test).load()
+    assert_same(some.test, whole.test[:left])
+    assert_same(some.train, whole.train)
+    assert_same(some.val, whole.val)
+
+
+def test_they_are_those_of_the_classes_that_are_wanted_and_part_of_the_id() -> None:
+    assert_same(Digits(test=20, only=(7, 3)).load().test, Digits(only=(7, 3)).load().test[:20])
+    assert compose(["dataset.test=20"]).id != compose([]).id

@@ -53,7 +53,7 @@ class Data:
         for split in (self.train, self.val, self.test):
             for tensor in (split.images, split.labels):
                 found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                found.update(tensor.cpu().contiguous().numpy().tobytes())
+                found.update(tensor.cpu().contiguous().numpy().data)
         return found.hexdigest()
 
     def to(self, device: torch.device) -> "Data":
@@ -65,7 +65,8 @@ class Data:
 class Dataset(ABC):
     """What a dataset's yaml says: where its images are and which of them are used how.
 
-    Subclasses define the class attributes and `read`; everything else is here once.
+    Subclasses define `shape`, `classes`, `mean`, `std` and `recipe`, as class attributes or, where the user's folder
+    decides, as fields, and `read`; everything else is here once.
 
     Attributes:
         ood: the sets of `ticketsearch.data.ood` that its images are told apart from, the one that figures show first.
@@ -73,6 +74,7 @@ class Dataset(ABC):
         root: the folder that holds the dataset; one that comes with a package, such as `digits`, needs none.
         validation: how many training images, the last of them, are kept apart for validation.
         subset: how many of the remaining training images are used, the first of them; None: all.
+        test: at most how many test images are used, the first of them; None: all.
         only: the classes that are used, numbered anew in this order; None: all.
         label_noise: the fraction of the training labels that are replaced by another class, each of the others as
             likely (Nakkiran et al. 2020); validation and test labels stay. Which they are is the same for every seed.
@@ -82,10 +84,6 @@ class Dataset(ABC):
     """
 
     revision: ClassVar[int] = 1
-    shape: ClassVar[tuple[int, int, int]]
-    classes: ClassVar[int]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
     recipe: ClassVar[str]
     ood: ClassVar[tuple[str, ...]] = ("gaussian",)
     corrupted: ClassVar[str] = ""
@@ -93,6 +91,7 @@ class Dataset(ABC):
     root: str | None = field(default=None, metadata={"identity": False})
     validation: Annotated[int, Ge(0)] = 0
     subset: Annotated[int, Ge(1)] | None = None
+    test: Annotated[int, Ge(1)] | None = None
     only: tuple[Annotated[int, Ge(0)], ...] | None = None
     label_noise: Annotated[float, Ge(0), Lt(1)] = 0.0
     pad: Annotated[int, Ge(0)] = 0
@@ -104,6 +103,26 @@ class Dataset(ABC):
             raise ValueError(
                 f"only must list two or more different classes below {self.classes}, not {list(self.only)}"
             )
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """How many classes there are in its files."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> tuple[float, ...]:
+        """Of each channel, for pixels in [0, 1]."""
+
+    @property
+    @abstractmethod
+    def std(self) -> tuple[float, ...]:
+        """The standard deviation of each channel, likewise."""
 
     @property
     def outputs(self) -> int:
@@ -120,20 +139,29 @@ class Dataset(ABC):
 
     def load(self) -> Data:
         """Read the images and cut the splits: the classes that are wanted, validation from the end of train, the subset
-        from its start, and then the noise of its labels.
+        from its start, the first of test, and then the noise of the labels.
 
         Raises:
             DataMissing: the images are not under `root`.
             ValueError: `validation` and `subset` ask for more images than there are.
         """
         train, test = map(self._wanted, self.read())
-        left = len(train) - self.validation
+        used, left = self.cut(len(train))
+        return Data(self._noisy(train[:used]), train[left:], test[: self.test])
+
+    def cut(self, count: int) -> tuple[int, int]:
+        """How many of `count` training images are trained on, the first of them, and from where on they validate.
+
+        Raises:
+            ValueError: `validation` and `subset` ask for more images than there are.
+        """
+        left = count - self.validation
         used = left if self.subset is None else self.subset
         if left < 1 or used > left:
             raise ValueError(
-                f"{len(train)} training images cannot give {self.validation} for validation and {used} to train on"
+                f"{count} training images cannot give {self.validation} for validation and {used} to train on"
             )
-        return Data(self._noisy(train[:used]), train[left:], test)
+        return used, left
 
     def _wanted(self, split: Split) -> Split:
         """The images of the wanted classes, in their order."""

@@ -1,28 +1,25 @@
 """Corrupted images on disk, made once for a set of images.
 
 A folder for each (images, table, pictures, revision, device, torch), and in it `<kind>-<severity>.npy` with
-`<kind>-<severity>.sha256` beside it. Both appear in one rename each, the checksum last: what is read without its
-checksum is made again.
+`<kind>-<severity>.sha256` beside it (`ticketsearch.data.kept`).
 """
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ticketsearch.data import kept
 from ticketsearch.data.corruptions.generate import corrupt, pictures_of
 from ticketsearch.data.corruptions.tables import Table
 from ticketsearch.data.stored import cache_folder
-from ticketsearch.errors import UsageError
-from ticketsearch.files import write_atomic
 
 REVISION = 1
 """Raised when the pixels of any kind change."""
 CHUNK = 1 << 24
-"""Bytes that are made, or read for their checksum, at a time."""
+"""Bytes that are made at a time."""
 
 
 def default_folder() -> Path:
@@ -53,10 +50,10 @@ def corrupted(
     """
     own = (folder or default_folder()) / _key(images, table, pictures_of(kind, frost))
     path = own / f"{kind}-{severity}.npy"
-    found = _read(path, tuple(images.shape))
+    found = kept.read(path, tuple(images.shape))
     if found is None:  # what was made is not read back: another process may be making the same
         found = _made(images, kind, severity, table, frost)
-        _write(path, found)
+        kept.write(path, found.shape, [found])
     return torch.from_numpy(found).to(images.device)
 
 
@@ -81,27 +78,3 @@ def _made(images: Tensor, kind: str, severity: int, table: Table, frost: Path | 
         part = corrupt(images[first : first + size], kind, severity, table, frost=frost, first=first)
         found[first : first + size] = part.cpu().numpy()
     return found
-
-
-def _write(path: Path, images: np.ndarray) -> None:
-    """Put both files in their places; processes that make the same images write the same bytes."""
-    content = io.BytesIO()
-    np.lib.format.write_array(content, images, allow_pickle=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, content.getvalue())
-        write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content.getbuffer()).hexdigest().encode())
-    except OSError as error:
-        what = f"corrupted images cannot be kept in {path.parent}: {error.strerror}"
-        raise UsageError(what, "XDG_CACHE_HOME names a folder that may be written to") from error
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The stored images, or None where they are not there, not whole, or not of this shape."""
-    try:
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == path.with_suffix(".sha256").read_text()
-        found = np.load(path, mmap_mode="c", allow_pickle=False) if same else None
-    except (OSError, ValueError, EOFError):
-        return None
-    return found if found is not None and found.shape == shape and found.dtype == np.uint8 else None
