@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from ticketsearch import torchvision_ops
 
 if TYPE_CHECKING:
+    from ticketsearch.api import launch as launch
     from ticketsearch.api import load as load
     from ticketsearch.api import run as run
     from ticketsearch.results import load_results as load_results
 
-__all__ = ["load", "load_results", "run"]
+__all__ = ["launch", "load", "load_results", "run"]
 
 torchvision_ops.install()
 
@@ -20,7 +21,7 @@ def __getattr__(name: str) -> Any:
         from ticketsearch.results import load_results
 
         return load_results
-    if name in ("run", "load"):
+    if name in ("run", "launch", "load"):
         from ticketsearch import api
 
         return getattr(api, name)

@@ -1,7 +1,8 @@
-"""The Python interface: `ticketsearch.run`, `ticketsearch.load`, `ticketsearch.load_results`."""
+"""The Python interface: `ticketsearch.run`, `ticketsearch.launch`, `ticketsearch.load`, `ticketsearch.load_results`."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -17,6 +18,9 @@ from ticketsearch.experiment import Experiment
 from ticketsearch.seal import REMEDY
 from ticketsearch.store import Run
 from ticketsearch.ticket import Ticket
+
+if TYPE_CHECKING:
+    from ticketsearch.launchers.outcome import Outcome
 
 
 def run(overrides: Sequence[str] = (), display: Display | None = None, config_dir: str | Path | None = None) -> Path:
@@ -38,6 +42,40 @@ def run(overrides: Sequence[str] = (), display: Display | None = None, config_di
     shown = display or Display()
     untold = None if display else Estimate({})  # nobody is told how long it takes, so it need not be timed
     return runner.run(Experiment.open(compose(overrides, Conf.beside(config_dir)), shown), shown, untold).path
+
+
+def launch(
+    runs: Sequence[Sequence[str]],
+    devices: Sequence[str] = ("auto",),
+    per_device: int = 1,
+    slots: int | None = None,
+    threads: int | None = None,
+    config_dir: str | Path | None = None,
+) -> "list[Outcome]":
+    """What `ticketsearch run -m hydra/launcher=devices` does, for sweepers: a process for each run, several at a time.
+
+    Args:
+        runs: the overrides of each: `[["pruner=lth", "recipe.lr=0.1"], ["pruner=lth", "recipe.lr=0.2"]]`.
+        devices: this and the next three: see `ticketsearch.launchers.devices.Devices`.
+        per_device: runs on one GPU at a time.
+        slots: runs at a time.
+        threads: of a run.
+        config_dir: a folder of yamls of your own, as for `--config-dir`.
+
+    Returns:
+        Of each run, in order, whether it is done, the reason if it is not, and its value: the last round's validation
+        accuracy after its last epoch, a fraction, the mean over seeds.
+
+    Raises:
+        UsageError: a run or a device is impossible; nothing was begun.
+    """
+    from ticketsearch.launchers.devices import Devices
+    from ticketsearch.launchers.launch import outcomes
+
+    conf = Conf.beside(config_dir)
+    settings = {"devices": list(devices), "per_device": per_device, "slots": slots, "threads": threads}
+    node = {"_target_": f"{Devices.__module__}.{Devices.__qualname__}", **settings}
+    return outcomes([compose(overrides, conf) for overrides in runs], build(node, "hydra.launcher"))
 
 
 def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[str] = ()) -> tuple[nn.Module, Ticket]:

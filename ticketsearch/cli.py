@@ -19,6 +19,7 @@ usage: ticketsearch COMMAND [key=value ...]
 
 commands:
   run         draw, train and evaluate a ticket per round; the same command resumes
+  plan        what a run or a sweep would do: cells, epochs, time, disk
   plot        draw the figures from the rows
   verdict     which tickets win everything, up to which sparsity, and what breaks them
   evaluate    add metrics to tickets that are trained
@@ -32,6 +33,7 @@ examples:
   ticketsearch run pruner=lth model=resnet20
   ticketsearch run pruner=random schedule.rounds=10 replicates=3
   ticketsearch run -m pruner=lth,omp,random seed=0,1,2
+  ticketsearch plan -m pruner=lth,omp,random seed=0,1,2
   ticketsearch plot
   ticketsearch verdict
   ticketsearch results --to results.csv

@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any, get_args
 
 from ticketsearch.build import build, importable, quoted
+from ticketsearch.compositions import Composing
 from ticketsearch.conf import OWN, Conf
 from ticketsearch.config import METRIC, PARTS, Config, Options
 from ticketsearch.errors import UsageError, closest
@@ -21,12 +22,13 @@ _CHOSEN = ("metrics", "experiment", "debug")
 """The groups that are no part of a configuration themselves."""
 
 
-def compose(overrides: Sequence[str] = (), conf: Conf = OWN) -> Config:
+def compose(overrides: Sequence[str] = (), conf: Conf = OWN, composing: Composing = composed) -> Config:
     """Compose and check a configuration; nothing is created by it.
 
     Args:
         overrides: as typed: `pruner=lth`, `schedule.rounds=3`, `metrics=[accuracy]`.
         conf: what can be chosen.
+        composing: how; `Compositions` where there are many.
 
     Raises:
         UsageError: a key, name, type or value is not acceptable; the message says which and what would be.
@@ -36,20 +38,20 @@ def compose(overrides: Sequence[str] = (), conf: Conf = OWN) -> Config:
         if keys.count(key) > 1:
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
     try:
-        config = _config(overrides, conf)
+        config = _config(overrides, conf, composing)
     except UsageError as error:
         raise _with_usual_value(error, overrides, conf) from error
     if config.pruner.of is not None:
-        config = _beside(config, _twin(config))
+        config = _beside(config, _twin(config, composing))
     return replace(config, controls=_controls(config)) if config.options.controls else config
 
 
-def _config(overrides: Sequence[str], conf: Conf) -> Config:
+def _config(overrides: Sequence[str], conf: Conf, composing: Composing = composed) -> Config:
     """The configuration by itself, without what stands beside it."""
     typed = [checked(text, conf) for text in overrides]
-    names, node = composed(typed, conf)
+    names, node = composing(typed, conf)
     options = _options(names, node, overrides)  # before anything that imports torch: most mistakes are among these keys
-    names, node = _filled_in(names, node, typed, options, conf)
+    names, node = _filled_in(names, node, typed, options, conf, composing)
     parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
     parts["model"] = parts["model"].settled()
     if options.precision != "auto":
@@ -99,7 +101,7 @@ def _options(names: dict[str, str], node: dict[str, Any], overrides: Sequence[st
 
 
 def _filled_in(
-    names: dict[str, str], node: dict[str, Any], typed: list[str], options: Options, conf: Conf
+    names: dict[str, str], node: dict[str, Any], typed: list[str], options: Options, conf: Conf, composing: Composing
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
     chosen: dict[str, str] = {}
@@ -111,10 +113,10 @@ def _filled_in(
     if not chosen:
         return names, node
     kept = [text for text in typed if text.partition("=")[0] not in chosen]
-    return composed(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
+    return composing(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
 
 
-def _twin(config: Config) -> Config:
+def _twin(config: Config, composing: Composing) -> Config:
     """The run that differs from this one in its pruner only, and in what `pruner.of_overrides` says."""
     name, more = str(config.pruner.of), config.pruner.of_overrides
     known = config.conf.choices("pruner")
@@ -127,7 +129,7 @@ def _twin(config: Config) -> Config:
         raise UsageError("pruner.of_overrides lists `extensions`", right, attempt)
     replaced = {"pruner", "controls", *map(_key, more)}
     kept = [text for text in config.overrides if _key(text) not in replaced and not _key(text).startswith("pruner.")]
-    twin = compose([*kept, f"pruner={name}", *more], config.conf)
+    twin = compose([*kept, f"pruner={name}", *more], config.conf, composing)
     return replace(twin, overrides=config.overrides)
 
 

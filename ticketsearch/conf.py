@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,9 @@ class Conf:
         Raises:
             UsageError: it is no yaml.
         """
-        import yaml
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
         path = self.file(group, name)
-        try:
-            return dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
-        except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-            raise unreadable(path, error) from error
+        about = path.stat()
+        return deepcopy(_content(path, about.st_mtime_ns, about.st_size))
 
     def families(self) -> list[str]:
         """Every metric family: the yamls of `metrics` that define the key of their own name."""
@@ -96,6 +91,19 @@ class Conf:
 
 OWN = Conf()
 """The package's yamls alone."""
+
+
+@lru_cache(maxsize=1024)  # hundreds of runs of a sweep ask for the same few
+def _content(path: Path, changed: int, size: int) -> dict[str, Any]:
+    """A yaml as a dictionary; one that has changed since is read again."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class TicketError(Exception):
     """
 
     exit_code = 4
+    label = "try"
+    """What stands before the command."""
 
     def __init__(self, what: str, right: str, attempt: str = "") -> None:
         super().__init__(what)
@@ -41,7 +43,7 @@ class TicketError(Exception):
     def __str__(self) -> str:
         lines = [f"error: {self.what}", f"  {self.right}"]
         if self.attempt:
-            lines.append(f"  try: {self.attempt}")
+            lines.append(f"  {self.label}: {self.attempt}")
         return "\n".join(lines)
 
 
@@ -90,6 +92,7 @@ class Interrupted(TicketError):
     """Stopped by the user; the same command continues where it was."""
 
     exit_code = 75
+    label = "resume with"
 
 
 def told(error: BaseException, command: str) -> TicketError:
@@ -102,13 +105,16 @@ def told(error: BaseException, command: str) -> TicketError:
     if isinstance(error, TicketError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("interrupted", "what was committed is kept; the same command continues", command)
+        by = f" by {error}" if str(error) not in ("", "SIGINT") else ""
+        return Interrupted(f"interrupted{by}", "what was committed is kept; the same command continues", command)
     if isinstance(error, OSError):
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
         return RunFailed(what, "what was committed is kept; the same command continues", command)
     what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA error" in what:
-        right = "the GPU is full, gone, or broke off; what was committed is kept, and the same command continues"
+        right = "the GPU is gone, or broke off; what was committed is kept, and the same command continues"
+        if type(error).__name__ == "OutOfMemoryError":
+            right = "the GPU is full: fewer jobs on it, or a smaller recipe.batch_size; what was committed is kept"
         words = [word for word in shlex.split(command) if not word.lstrip("+").startswith("device=")]
         return RunFailed(what, right, f"{shlex.join(words)} device=cpu")
     right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
+from ticketsearch.store import Run
 from ticketsearch.ticket import Mask, Ticket
 from ticketsearch.training.loop import Training
 from ticketsearch.training.state import Assignment
@@ -31,35 +32,41 @@ class Estimate:
         return Estimate({**self.cells, **other.cells})
 
 
-def estimate(search: Experiment, timed: dict[str, float] | None = None) -> Estimate:
+def estimate(search: Experiment, known: dict[str, float] | None = None) -> Estimate:
     """What is left of a search, and of what it starts from.
 
     Args:
         search: what is asked for.
-        timed: dense run -> seconds an epoch, of those that were timed before; what is timed now is added.
+        known: dense run -> seconds an epoch, of those that were timed before; what is timed now is added.
     """
     left = [(stage, cell) for stage in search.stages for cell in stage.cells() if not cell.committed]
     if not left:
         return Estimate({})
-    timed, dense = {} if timed is None else timed, search.dense
-    if dense.run.name not in timed:
-        timed[dense.run.name] = _seconds_an_epoch(dense)
-    epoch = timed[dense.run.name]
+    known, dense = {} if known is None else known, search.dense
+    if dense.run.name not in known:
+        past = seconds_an_epoch(dense.run, dense.config.recipe.epochs)
+        known[dense.run.name] = timed(dense) if past is None else past
+    epoch = known[dense.run.name]
     return Estimate({cell.path: epoch * s.config.recipe.epochs * s.config.pruner.budget for s, cell in left})
 
 
-def _seconds_an_epoch(dense: Experiment) -> float:
-    """As the dense model of any seed has taken, else timed now."""
-    for cell in dense.run.cells():
+def seconds_an_epoch(run: Run, epochs: float) -> float | None:
+    """As the first round of a run that is there has taken; None: there is none.
+
+    Args:
+        run: the run.
+        epochs: that each of its rounds is trained for.
+    """
+    for cell in run.cells():
         try:
-            return float(cell.manifest["seconds"]) / dense.config.recipe.epochs
-        except CorruptStore:  # it is made again when its turn comes
+            return float(cell.manifest["seconds"]) / epochs
+        except (CorruptStore, ZeroDivisionError):  # it is made again when its turn comes; or nothing was trained
             continue
-    return _timed(dense)
+    return None
 
 
-def _timed(dense: Experiment) -> float:
-    """From a few steps on fresh weights; every training loads its own, so nothing depends on them."""
+def timed(dense: Experiment) -> float:
+    """Seconds an epoch, from a few steps on fresh weights; every training loads its own, so nothing depends on them."""
     dense.set_threads()
     seed, config = dense.config.seeds[0], dense.config
     ticket = Ticket(Mask.ones(dense.layers), dense.model.state_dict())

@@ -12,11 +12,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ticketsearch.cell import Cell
-from ticketsearch.config import class_name, difference
+from ticketsearch.config import Config, class_name, difference
 from ticketsearch.draw import started
 from ticketsearch.experiment import Experiment
 from ticketsearch.metrics.base import Dense, EvalContext, Metric, Value
 from ticketsearch.seal import digest
+from ticketsearch.stopping import check
 from ticketsearch.ticket import Mask, Weights
 from ticketsearch.training.predict import predict
 
@@ -39,7 +40,8 @@ def evaluate(
     dense = experiment.dense.run.cell(cell.seed, 0).sha
     done = cell.measured(dense)
     dataset, metrics = experiment.config.dataset, experiment.config.metrics
-    missing = {f: m for f, m in metrics.items() if done.get((f, settings(m))) != m.lacks(dataset)}
+    asked = wanted(experiment.config).items()
+    missing = {family: metrics[family] for (family, of), why in asked if done.get((family, of)) != why}
     lacking = _lacks_logits(experiment, cell)
     if not missing and not lacking:
         return []
@@ -57,10 +59,18 @@ def evaluate(
         _keep_logits(experiment, cell, ctx)
     columns, rows = experiment.columns(cell, mask), []
     for family, metric in missing.items():
+        check()
         measured = _measure(experiment, metric, family, ctx, columns, ticket.start)
         cell.add_rows(family, measured, dense)
         rows += measured
     return rows
+
+
+def wanted(config: Config) -> dict[tuple[str, str], frozenset[str]]:
+    """(family, settings) of every metric that is asked for -> the reasons with which rows of it are skipped; a cell is
+    measured when `Cell.measured` says so of each.
+    """
+    return {(family, settings(m)): m.lacks(config.dataset) for family, m in config.metrics.items()}
 
 
 def settings(metric: Metric) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ticketsearch.seal import FORMAT, sealed_json, sha256
 from ticketsearch.ticket import Mask, Ticket, Weights
-from ticketsearch.training.state import Progress, TrainState
+from ticketsearch.training.state import Progress, TrainState, Within
 
 UNREADABLE = (ValueError, KeyError, TypeError, RuntimeError, IndexError, SafetensorError)
 """What reading tensors raises where they are not what they should be."""
@@ -160,8 +160,11 @@ def encode_state(state: TrainState, about: Mapping[str, Any]) -> bytes:
         about: what it belongs to; `decode_state` gives it back.
     """
     groups = {"weights": state.weights, "momentum": state.momentum, "best": state.best, "dynamics": state.dynamics}
+    groups |= {"epoch": state.within.began} if state.within else {}
     tensors = {f"{group}/{name}": t.contiguous() for group, named in groups.items() for name, t in named.items()}
     text: dict[str, Any] = {"about": dict(about), "progress": vars(state.progress)}
+    if state.within:
+        text["within"] = {"losses": state.within.losses, "sizes": state.within.sizes, "correct": state.within.correct}
     if state.mask is not None:
         tensors["mask"], text["mask"] = state.mask.pack(), json.dumps(_index(state.mask))  # in the layers' order
     if state.began is not None:
@@ -176,12 +179,14 @@ def decode_state(content: bytes) -> tuple[TrainState, dict[str, Any]]:
     tensors = load(content)
     text = json.loads(tensors.pop("json").numpy().tobytes())
     mask, began = tensors.pop("mask", None), tensors.pop("began", None)
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}, "dynamics": {}}
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}, "best": {}, "dynamics": {}, "epoch": {}}
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         groups[group][name] = tensor
+    epoch = groups.pop("epoch")
     state = TrainState(
         **groups,
+        within=Within(epoch, **text["within"]) if "within" in text else None,
         progress=Progress(**text["progress"]),
         mask=None if mask is None else _mask(mask, json.loads(text["mask"])),
         began=None if began is None else decode_ticket(began.numpy().tobytes()),

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -65,6 +66,7 @@ def _check_form(text: str, override: Override) -> None:
         raise UsageError(f"{text} asks for several runs", right, attempt)
 
 
+@lru_cache(maxsize=4096)  # a sweep reads the same words for every run
 def parsed(text: str) -> Override:
     """An override as Hydra reads it; the names of folders may hold whatever the file system lets them, unless they
     begin with a quote or a bracket.
@@ -113,8 +115,13 @@ def _values(text: str, conf: Conf) -> list[str]:
     return [f"{key}={name}" for name in names]
 
 
-def composed(overrides: list[str], conf: Conf) -> tuple[dict[str, str], dict[str, Any]]:
+def composed(overrides: list[str], conf: Conf, resolve: bool = True) -> tuple[dict[str, str], dict[str, Any]]:
     """The chosen names and the composed values.
+
+    Args:
+        overrides: as `checked` returns them.
+        conf: what can be chosen.
+        resolve: whether interpolations are replaced by what they mean.
 
     Raises:
         UsageError: they do not compose, or a yaml of the user's cannot be read.
@@ -129,7 +136,7 @@ def composed(overrides: list[str], conf: Conf) -> tuple[dict[str, str], dict[str
             names = {group: name for group, name in composed.hydra.runtime.choices.items() if "/" not in group}
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
-            return names, dict(OmegaConf.to_container(composed, resolve=True))  # type: ignore[arg-type]
+            return names, dict(OmegaConf.to_container(composed, resolve=resolve))  # type: ignore[arg-type]
     except (HydraException, OmegaConfBaseException) as error:
         what, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or ["it does not compose"]
         right = " ".join(more) or "a yaml or an argument says so"

@@ -117,6 +117,9 @@ class CellCheckpoint(KeepPoints):
             self._saved = time.monotonic()
             self._cost = self._saved - started
 
+    def stop(self, state: TrainState) -> None:
+        save_part(self._cell.part, state, self._about)
+
     def remark(self, text: str) -> None:
         if text:
             self._display.notice(f"{self._cell.run.name} round {self._cell.round} of seed {self._cell.seed}: {text}")

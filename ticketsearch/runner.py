@@ -14,6 +14,7 @@ from ticketsearch.estimate import Estimate, estimate
 from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
 from ticketsearch.mend import mend, mend_metrics, mend_rows, take_back
+from ticketsearch.stopping import deferred
 from ticketsearch.store import Run
 from ticketsearch.summary import ending, measuring, opening
 from ticketsearch.turns import turns
@@ -90,10 +91,11 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
         mend(stage, cell)
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
     known = {}
-    for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
-        commit(stage, ticket, trained)
-        known[ticket.cell] = trained.logits
-        take_back(stage, ticket.cell)
+    with deferred():  # what is trained is committed, whoever asks this process to end
+        for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
+            commit(stage, ticket, trained)
+            known[ticket.cell] = trained.logits
+            take_back(stage, ticket.cell)
     for cell in wave:
         mend_rows(stage, cell)
         stage.display.cell(cell, evaluate(stage, cell, known.get(cell, {})), cell in known)

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.layout import rounds, seeds
 from ticketsearch.lock import holder
 from ticketsearch.seal import read_manifest
 
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
 DONE, HELD, STARTED, BROKEN, OPEN = "#", ">", "-", "!", "."
 """Marks of a round: trained; held by a process; begun and interrupted; damaged; not begun."""
 
@@ -70,15 +72,15 @@ def _seed(run: Path, seed: int, asked: set[int]) -> SeedStatus:
     folder, marks, notes = run / f"seed-{seed}", "", []
     there = {round_ for suffix in ("", ".part", ".drawn") for round_, _ in rounds(folder, suffix)}
     for round_ in sorted(asked | there):
-        mark, note = _round(folder / f"round-{round_:02d}")
+        mark, note = look(folder / f"round-{round_:02d}")
         marks += mark
         if note:
             notes.append(f"round {round_}: {note}")
     return SeedStatus(run.name, seed, marks, tuple(notes))
 
 
-def _round(cell: Path) -> tuple[str, str]:
-    """The mark of a round and, unless it is done or not begun, what is to say about it."""
+def look(cell: Path) -> tuple[str, str]:
+    """The mark of a round, by its folder, and, unless it is done or not begun, what is to say about it."""
     said = holder(cell.with_suffix(".lock"))
     who = f"held by {said}" if said and said.alive else ""
     if cell.is_dir():
@@ -97,20 +99,41 @@ def _round(cell: Path) -> tuple[str, str]:
 
 
 def _epoch(part: Path, drawn: bool) -> str:
-    """How far a round in progress has come: `epoch 5`; "" without one, and of a search that is over.
+    """How far a round in progress is: `epoch 5`, in the first `step 7`; "" without one, or if a search is over."""
+    try:
+        said = _header(part)
+        ended, search = _ended(said), "training" in said["about"]
+        epoch = f"epoch {ended}" if ended else f"step {int(said['progress']['step'])}"
+    except FileNotFoundError:
+        return ""
+    except UNREADABLE:
+        return "something that cannot be read"
+    return epoch if not search else "" if drawn else f"{epoch} of a search"
+
+
+def stored_epoch(part: Path) -> int:
+    """The epoch of its training that a round in progress goes on after; 0: it has to begin anew, or with its search."""
+    try:
+        said = _header(part)
+        return 0 if "training" in said["about"] else _ended(said)
+    except (FileNotFoundError, *UNREADABLE):
+        return 0
+
+
+def _header(part: Path) -> Any:
+    """What a round in progress says of itself.
 
     Behind 32 bytes of checksum it is safetensors; of that, only the header and the tensor `json` are read.
     """
-    try:
-        with part.open("rb") as file:
-            file.seek(32)
-            length = int.from_bytes(file.read(8), "little")
-            begin, end = json.loads(file.read(length))["json"]["data_offsets"]
-            file.seek(40 + length + begin)
-            said = json.loads(file.read(end - begin))
-        epoch, search = f"epoch {int(said['progress']['history'][-1]['epoch'])}", "training" in said["about"]
-        return epoch if not search else "" if drawn else f"{epoch} of a search"
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError):
-        return "something that cannot be read"
+    with part.open("rb") as file:
+        file.seek(32)
+        length = int.from_bytes(file.read(8), "little")
+        begin, end = json.loads(file.read(length))["json"]["data_offsets"]
+        file.seek(40 + length + begin)
+        return json.loads(file.read(end - begin))
+
+
+def _ended(said: Any) -> int:
+    """The epoch that ended last; 0 in the first."""
+    history = said["progress"]["history"]
+    return int(history[-1]["epoch"]) if history else 0

@@ -20,10 +20,10 @@ def planned(configs: Sequence[Config]) -> Estimate:
     Raises:
         TicketError: one of them cannot run.
     """
-    left, timed, before = Estimate({}), dict[str, float](), None
+    left, known, before = Estimate({}), dict[str, float](), None
     for config in configs:
         before = Experiment.open(config, Display(), before=before)
-        left |= estimate(before, timed)
+        left |= estimate(before, known)
     return left
 
 

@@ -114,7 +114,9 @@ def test_results_are_printed_a_line_a_round(finished: Path, capsys: pytest.Captu
     lines = capsys.readouterr().out.splitlines()
     rows = ticketsearch.load_results(finished)
     assert len(lines) == 2 + 1 + 3  # two of headings, one of the dense run, three rounds of LTH
-    accuracy = rows[(rows.metric == "accuracy") & (rows.split == "test") & (rows.weights == "last")]
+    accuracy = rows[
+        (rows.metric == "accuracy") & (rows.split == "test") & (rows.weights == "last") & (rows["at"] == "end")
+    ]
     last = accuracy[(accuracy.pruner == "lth") & (accuracy["round"] == 2)].value.item()
     assert f"{last:.4f}".rstrip("0") in lines[-1]
 
@@ -144,7 +146,7 @@ def test_run_load_and_load_results(finished: Path, tmp_path: Path) -> None:
     assert ticketsearch.load(path)[1].mask.sparsity == 0
     rows = ticketsearch.load_results(tmp_path / "out")
     assert set(rows[rows.run == path.name]["round"]) == {0, 1, 2}
-    assert set(ticketsearch.__all__) == {"load", "load_results", "run"}
+    assert set(ticketsearch.__all__) == {"launch", "load", "load_results", "run"}
     with pytest.raises(AttributeError, match="nothing"):
         _ = ticketsearch.nothing
 

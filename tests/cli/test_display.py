@@ -107,7 +107,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 def stored(out: Path, pruner: str = "lth") -> dict[tuple[int, int], dict[str, str]]:
     """(round, seed) -> what a table has to say of the ticket."""
     rows = ticketsearch.load_results(out)
-    rows = rows[(rows.split == "test") & (rows.weights == "last") & (rows.variant == "")]
+    rows = rows[(rows.split == "test") & (rows.weights == "last") & (rows["at"] == "end") & (rows.variant == "")]
     found: dict[tuple[int, int], dict[str, str]] = {}
     for row in rows[(rows["round"] == 0) | (rows.pruner == pruner)].sort_values(["round", "seed"]).itertuples():
         line = found.setdefault((row.round, row.seed), {"ticket": pruner if row.round else "dense"})

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tests.three import ThreeLayers
-from tests.tiny import DATASET, magnitude_mask, same, weights_of
+from tests.tiny import DATASET, magnitude_mask, network, same, weights_of
 from ticketsearch.data.base import Data, Split
 from ticketsearch.metrics.base import EvalContext, Value
 from ticketsearch.metrics.hessian import Hessian, WeightHessian, directions
@@ -288,3 +288,12 @@ def test_what_a_network_writes_down_is_written_into_a_copy() -> None:
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="no more than 4 eigenvalues, not 5"):
         Hessian(steps=4)
+
+
+def test_the_layout_of_the_weights_makes_no_difference() -> None:
+    model = network(3)
+    mask = magnitude_mask(model, 0.5)
+    metric = Hessian(images=30, precision="float64")
+    rows = [measured(metric, m, mask) for m in (model, model.to(memory_format=torch.channels_last))]  # type: ignore[call-overload]
+    first, last = ({key: value.value for key, value in values.items()} for values in rows)
+    assert last == pytest.approx(first, rel=1e-9, abs=1e-12)

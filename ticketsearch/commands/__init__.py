@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from ticketsearch.conf import Conf
 
-COMMANDS = ("run", "plot", "verdict", "evaluate", "results", "status", "verify", "list", "completion")
+COMMANDS = ("run", "plan", "plot", "verdict", "evaluate", "results", "status", "verify", "list", "completion")
 
 
 def _no_keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:

@@ -46,6 +46,13 @@ def main(arguments: list[str]) -> int:
         UsageError: an argument is wrong, or there is no such run.
         CorruptStore: a stored file is not what its checksum says; what is whole has been measured.
     """
+    from ticketsearch.stopping import stoppable
+
+    with stoppable():
+        return _main(arguments)
+
+
+def _main(arguments: list[str]) -> int:
     from dataclasses import replace
 
     from ticketsearch.commands.arguments import sort_out

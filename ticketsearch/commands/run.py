@@ -12,7 +12,7 @@ from ticketsearch.errors import UsageError
 if TYPE_CHECKING:
     from ticketsearch.conf import Conf
     from ticketsearch.config import Config
-    from ticketsearch.estimate import Estimate
+    from ticketsearch.launchers.devices import Devices
 
 _HELP = """\
 Draw a ticket per round, train it, evaluate it. What is done already is not done again: the same command resumes,
@@ -28,6 +28,12 @@ keys:
   GROUP.SETTING   any setting of what was chosen: schedule.rounds schedule.rate recipe.epochs recipe.batch_size
                   recipe.lr dataset.root dataset.subset rewind.at ...; --cfg job shows them all
 
+sweeps on several devices at once (`-m hydra/launcher=devices`; GPUs, their shares, or cores):
+  hydra.launcher.devices      auto, cpu, cuda, or a list of GPUs: cuda:0,cuda:2
+  hydra.launcher.per_device   runs on one GPU at a time
+  hydra.launcher.slots        runs at a time; null: as many as there is room for
+  hydra.launcher.threads      of a run; null: 1 on the CPU
+
 flags:
   -m, --multirun       a sweep: every combination of the values in lists (seed=0,1,2), or of all
                        choices ('pruner=glob(*)')
@@ -42,6 +48,8 @@ examples:
   ticketsearch run pruner=omp replicates=3           seeds 0, 1 and 2
   ticketsearch run pruner=lth controls=true          and what should lose: reinit, shuffle, reshuffle, invert, reorder
   ticketsearch run -m pruner=lth,omp,random seed=0,1,2
+  ticketsearch run -m pruner=lth,omp,random seed=0,1,2 hydra/launcher=devices
+  ticketsearch run -m pruner=lth,omp hydra/launcher=devices hydra.launcher.per_device=2
   ticketsearch run experiment=smoke                  a preset: seconds, to see that everything works
   ticketsearch run pruner=lth debug=tiny             anything at its smallest, apart from real results
   ticketsearch run pruner=lth --cfg job
@@ -68,9 +76,10 @@ def help_text() -> str:
 
 def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
     """Groups, top-level keys, and the settings of what is chosen."""
+    from ticketsearch.launchers import chosen
     from ticketsearch.settings import of_a_run
 
-    return of_a_run(typed, conf)
+    return of_a_run(typed, conf) | chosen.keys(typed.get(chosen.GROUP, ""))
 
 
 def main(arguments: list[str]) -> int:
@@ -79,27 +88,46 @@ def main(arguments: list[str]) -> int:
     Raises:
         TicketError: see `ticketsearch.errors`.
     """
+    from ticketsearch.launchers.orphan import while_launched
+    from ticketsearch.stopping import stoppable
+
+    with stoppable(), while_launched():
+        return _main(arguments)
+
+
+def _main(arguments: list[str]) -> int:
     from ticketsearch.commands.arguments import sort_out
     from ticketsearch.conf import Conf
+    from ticketsearch.launchers.chosen import taken_off
 
     typed = sort_out(arguments, "run", COMMAND.switches, COMMAND.valued)
     if typed.flags.get("--cfg", "job") != "job":
         raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
     conf = Conf.beside(typed.flags.get("--config-dir"))
-    configs = _composed(typed.words, conf, typed.flags.keys() & {"-m", "--multirun"})
+    sweep = bool(typed.flags.keys() & {"-m", "--multirun"})
+    words, launcher = taken_off(typed.words, sweep)
+    configs = composed(words, conf, sweep)
     if "--cfg" in typed.flags:
         return _show(configs)
-    return _run(configs, "" if "--yes" in typed.flags else f"ticketsearch run --yes {shlex.join(arguments)}")
+    unasked = "" if "--yes" in typed.flags else f"ticketsearch run --yes {shlex.join(arguments)}"
+    return _launch(configs, launcher, unasked) if launcher else _run(configs, unasked)
 
 
-def _composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
+def composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
+    """The configuration that words ask for, or with `sweep` each that they do.
+
+    Raises:
+        UsageError: a word is not acceptable.
+    """
     from ticketsearch.compose import compose
+    from ticketsearch.compositions import Compositions
     from ticketsearch.overrides import expanded
 
     jobs = expanded(words, conf) if sweep else [words]
     if len(jobs) > MANY:
         sys.stderr.write(f"checking {len(jobs)} runs\n")
-    return [compose(job, conf) for job in jobs]
+    composing = Compositions()
+    return [compose(job, conf, composing) for job in jobs]
 
 
 def _show(configs: "Sequence[Config]") -> int:
@@ -112,44 +140,50 @@ def _show(configs: "Sequence[Config]") -> int:
     return 0
 
 
+def _launch(configs: "Sequence[Config]", launcher: "Devices", unasked: str) -> int:
+    from ticketsearch.launchers.launch import launch
+
+    launch(configs, launcher, lambda seconds: _ask(seconds, unasked))
+    return 0
+
+
 def _run(configs: "Sequence[Config]", unasked: str) -> int:
     from ticketsearch.estimate import estimate
     from ticketsearch.experiment import Experiment
     from ticketsearch.live import display
     from ticketsearch.runner import run
     from ticketsearch.sweep import planned, sweep
+    from ticketsearch.training.device import choose_device
 
+    on_cpu = any(choose_device(device).type == "cpu" for device in {config.options.device for config in configs})
     if len(configs) > 1:
         left = planned(configs)
-        _ask(left, configs, unasked)
+        _ask(left.seconds if on_cpu else 0, unasked)
         sweep(configs, left)
         return 0
     with display() as shown:
         search = Experiment.open(configs[0], shown)
         left = estimate(search)
-        _ask(left, configs, unasked)
+        _ask(left.seconds if on_cpu else 0, unasked)
         run(search, shown, left)
     return 0
 
 
-def _ask(left: "Estimate", configs: "Sequence[Config]", unasked: str) -> None:
+def _ask(seconds: float, unasked: str) -> None:
     """Ask whether a long search on a CPU is meant, once.
 
     Args:
-        left: what is left to train.
-        configs: of the runs.
+        seconds: that it takes on a CPU.
         unasked: the command that does not ask; "" where that is what was typed.
 
     Raises:
         UsageError: it is not, or there is nobody to ask.
     """
     from ticketsearch.console import duration
-    from ticketsearch.training.device import choose_device
 
-    on_cpu = any(choose_device(device).type == "cpu" for device in {config.options.device for config in configs})
-    if not unasked or left.seconds <= LONG or not on_cpu:
+    if not unasked or seconds <= LONG:
         return
-    long = f"this takes about {duration(left.seconds)} on the CPU"
+    long = f"this takes about {duration(seconds)} on the CPU"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(long, "there is no terminal to ask whether that is meant", unasked, "--yes")
     sys.stderr.write(f"{long}. Begin? [y/N] ")  # stdout may go to a log

@@ -175,7 +175,7 @@ class WeightHessian:
         for weight, places, entries in zip(
             self._weights, self._places.values(), vector.split(self._sizes), strict=True
         ):
-            yield torch.zeros_like(weight).view(-1).index_copy(0, places, entries).view_as(weight)
+            yield entries.new_zeros(weight.numel()).index_copy(0, places, entries).view(weight.shape)
 
     def _gradients(self) -> Iterator[tuple[Tensor, ...]]:
         """Each batch's part of the gradient of the mean loss, with its graph."""
@@ -208,7 +208,7 @@ def input_hessian(model: nn.Module, state: dict[str, Tensor], pixels: Tensor, la
     with torch.enable_grad():
         loss = F.cross_entropy(functional_call(model, state, (pixels,)), labels, reduction="sum")
         gradient = torch.autograd.grad(loss, (pixels,), create_graph=True, materialize_grads=True)
-    return lambda vectors: again(gradient, [pixels], [vectors.view_as(pixels)])[0].flatten(1)
+    return lambda vectors: again(gradient, [pixels], [vectors.view(pixels.shape)])[0].flatten(1)
 
 
 def again(gradient: tuple[Tensor, ...], of: list[Tensor], tangents: list[Tensor]) -> tuple[Tensor, ...]:

@@ -36,7 +36,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_threads(asked: int | None, macs_per_step: float) -> int:
-    """The number of threads to train with: what is asked, else one for small networks and every core for others.
+    """The number of threads to train with: what is asked, else one for small networks and every core for others, or as
+    many as OMP_NUM_THREADS allows.
 
     A network whose step is a few hundred short kernels loses more at each barrier between two threads than it gains. On
     a two-core machine that was busy with other work, two threads took 2.1 times as long as one for a step of ResNet-20
@@ -44,10 +45,16 @@ def choose_threads(asked: int | None, macs_per_step: float) -> int:
     """
     if asked is not None:
         return asked
-    return 1 if macs_per_step < SMALL else _cores()
+    return 1 if macs_per_step < SMALL else _most()
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _most() -> int:
+    """Every core, or as many as OMP_NUM_THREADS allows, by which others are given theirs."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(cores(), int(allowed)) if allowed.isdecimal() and int(allowed) else cores()

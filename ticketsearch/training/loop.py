@@ -17,6 +17,7 @@ from ticketsearch.data.base import Data, Dataset
 from ticketsearch.data.batches import Batches
 from ticketsearch.errors import RunFailed
 from ticketsearch.provenance import environment
+from ticketsearch.stopping import Stopped, check, deferred
 from ticketsearch.ticket import Mask, Ticket
 from ticketsearch.training.adam import Adam
 from ticketsearch.training.dynamics import Dynamics, Moment
@@ -24,7 +25,7 @@ from ticketsearch.training.hold import Hold
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
 from ticketsearch.training.sgd import SGD
-from ticketsearch.training.state import Assignment, Progress, Start, Trained, TrainState
+from ticketsearch.training.state import Assignment, Progress, Start, Trained, TrainState, Within
 
 WINDOW = 50
 """A non-finite loss is noticed within this many steps."""
@@ -63,6 +64,7 @@ class Training:
         """Put a state onto the model and the optimiser."""
         self.model.load_state_dict(state.weights)
         self.optimiser.load(state.momentum)
+        self._load_epoch(state.within)
         self.best, self.progress, self.began = state.best, state.progress, state.began or self.job.ticket
         self.start = Start() if state.began else self.job.start
         if state.began:  # the ticket is drawn, and the dynamics has done its work
@@ -71,6 +73,13 @@ class Training:
             self.dynamics.load_state_dict(state.dynamics)
         self._set_course(self.start)
         self._hold(state.mask or self.began.mask)
+
+    def _load_epoch(self, within: Within | None) -> None:
+        """Go on within an epoch, or be about to begin one."""
+        self.within, self.correct = within, torch.zeros((), dtype=torch.int64, device=self.device)
+        if within:
+            within.began = {name: tensor.to(self.device) for name, tensor in within.began.items()}
+            self.correct += within.correct
 
     def _begin_again(self, ticket: Ticket) -> None:
         """Train a ticket that was drawn in the middle, from its own start and for the whole course."""
@@ -98,27 +107,42 @@ class Training:
             None if self.alive is self.job.ticket.mask else self.alive,
             None if self.began is self.job.ticket else self.began,
             self.dynamics.state_dict() if self.dynamics else {},
+            self._epoch_so_far(),
         )
+
+    def _epoch_so_far(self) -> Within | None:
+        now = self.within
+        return now and Within(_copy(now.began), [*now.losses], [*now.sizes], int(self.correct))
 
     def run(self) -> Trained:
         """Train to the end.
 
         Raises:
             RunFailed: the loss was not finite.
+            Stopped: the process is asked to end; the checkpoint has the state after the last step.
         """
-        checkpoint, started = self.job.checkpoint, time.monotonic()
+        try:
+            with deferred():
+                return self._run()
+        except Stopped:
+            self._read()
+            self._take_time()
+            self.job.checkpoint.stop(self.state())
+            raise
+
+    def _run(self) -> Trained:
+        checkpoint, self.started = self.job.checkpoint, time.monotonic()
         self.progress.made = sorted({*self.progress.made, environment(self.device)})
         if self.progress.step == 0 and 0 in self.job.snapshots:
             checkpoint.snapshot(self.state())
-        while self.progress.step < self.steps:
-            epoch, first = divmod(self.start.data_step + self.progress.step, self.batches.per_epoch)
-            record = self._epoch(epoch, first)
-            self.progress.seconds += time.monotonic() - started
-            started = time.monotonic()
+        while self.progress.step < self.steps or self.within:
+            record = self._epoch(*self._place())
+            self._take_time()
             if self.drawn:
                 self._begin_again(self.drawn)
                 continue
             self.progress.history.append(record)
+            self._load_epoch(None)
             self._remember_best(record)
             checkpoint.epoch(record, -(-(self.start.data_step + self.steps) // self.batches.per_epoch))
             if self.progress.step < self.steps:
@@ -127,6 +151,18 @@ class Training:
         weights = _copy(self.model.state_dict())
         self._check_weights(weights)
         return Trained(weights, self.best, self.progress, self.began, self.alive, self.logits)
+
+    def _place(self) -> tuple[int, int]:
+        """The epoch to train, and the number of its next batch; behind the last one where only the record is left."""
+        position = self.start.data_step + self.progress.step
+        began = position - (len(self.within.sizes) if self.within else 0)
+        epoch = began // self.batches.per_epoch
+        return epoch, position - epoch * self.batches.per_epoch
+
+    def _take_time(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self.started
+        self.started = now
 
     def seconds_a_step(self, most: float = 0.3) -> float:
         """How long a step takes: the median of as many as fit into `most` seconds, without the first, which warms up.
@@ -148,27 +184,29 @@ class Training:
         record.
         """
         self.model.train()
-        before = [p.detach().clone() for p in self.parameters.values()]
-        losses, sizes, rate = list[float](), list[int](), 0.0
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        within = self.within = self.within or Within({n: p.detach().clone() for n, p in self.parameters.items()})
         for pixels, labels in self._batches(epoch, first):
-            rate = self.rates[self.progress.step]
-            logits = self._step(pixels, labels, rate)
+            logits = self._step(pixels, labels, self.rates[self.progress.step])
             if self.drawn:
                 return {}
-            correct += (logits.argmax(1) == labels).sum()
-            sizes.append(len(labels))
+            self.correct += (logits.argmax(1) == labels).sum()
+            within.sizes.append(len(labels))
             self.progress.step += 1
             kept = self.progress.step in self.job.snapshots
             if kept or self.progress.step % WINDOW == 0:
-                losses += self._read()
+                self._read()
             if kept:
                 self.job.checkpoint.snapshot(self.state())
-        losses += self._read()
-        moved = [p.detach() - b for p, b in zip(self.parameters.values(), before, strict=True)]
-        images, loss = sum(sizes), sum(map(mul, losses, sizes))
+            check()
+        self._read()
+        rate, moved = (
+            self.rates[self.progress.step - 1],
+            [p.detach() - within.began[n] for n, p in self.parameters.items()],
+        )
+        images, loss = sum(within.sizes), sum(map(mul, within.losses, within.sizes))
         record = {"epoch": epoch + 1, "step": self.progress.step, "lr": rate, "loss": loss / images}
-        record |= {"accuracy": float(correct) / images, "path": float(torch.stack(torch._foreach_norm(moved)).norm())}
+        record |= {"accuracy": float(self.correct) / images}
+        record |= {"path": float(torch.stack(torch._foreach_norm(moved)).norm())}
         return record | {"images": images} | self._validate()
 
     def _batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -205,8 +243,8 @@ class Training:
             self._hold(found)
         return found is not None
 
-    def _read(self) -> list[float]:
-        """The losses since they were last read; stops at the first that is not finite."""
+    def _read(self) -> None:
+        """Read the losses since they were last read; stops at the first that is not finite."""
         losses: list[float] = torch.stack(self.unread).tolist() if self.unread else []
         self.unread.clear()
         for number, loss in enumerate(losses, self.progress.step - len(losses)):
@@ -215,7 +253,8 @@ class Training:
                 what = f"the loss of seed {self.job.seed} became {loss} at step {number} (lr {self.rates[number]:g}"
                 raise self._diverged(f"{what}; the last finite loss was {last})")
             self.progress.last_finite = loss
-        return losses
+        if self.within:
+            self.within.losses += losses
 
     def _check_weights(self, weights: dict[str, Tensor]) -> None:
         """The last update, and statistics that training never reads, show in no loss."""
@@ -230,7 +269,7 @@ class Training:
     def _validate(self) -> dict[str, float]:
         if not len(self.data.val):
             return {}
-        self.logits = {"val": predict(self.model, self.data.val)}
+        self.logits = {"val": predict(self.model, self.data.val, check)}
         hits = self.logits["val"].argmax(1) == self.data.val.labels
         return {"val_accuracy": int(hits.sum()) / len(hits)}
 

@@ -52,6 +52,23 @@ class Progress:
 
 
 @dataclass
+class Within:
+    """An epoch in progress: what its record is made of.
+
+    Attributes:
+        began: the parameters when it began.
+        losses: of its steps so far, as far as they are read.
+        sizes: the images in each of these steps.
+        correct: how many of them were classified correctly.
+    """
+
+    began: dict[str, Tensor]
+    losses: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    correct: int = 0
+
+
+@dataclass
 class TrainState:
     """A training between two steps.
 
@@ -63,6 +80,7 @@ class TrainState:
         mask: the weights alive, where that changes in training; None: the assignment's.
         began: the ticket that training started again from; None: the assignment's.
         dynamics: what the dynamics remembers.
+        within: the epoch in progress; None between two epochs.
     """
 
     weights: dict[str, Tensor]
@@ -72,6 +90,7 @@ class TrainState:
     mask: Mask | None = None
     began: Ticket | None = None
     dynamics: dict[str, Tensor] = field(default_factory=dict)
+    within: Within | None = None
 
 
 class Checkpoint:
@@ -83,6 +102,9 @@ class Checkpoint:
 
     def save(self, state: Callable[[], TrainState]) -> None:
         """Replace what was saved before; `state` is called only when it is wanted, since it copies every tensor."""
+
+    def stop(self, state: TrainState) -> None:
+        """Replace what was saved before, whatever it costs: the process is asked to end."""
 
     def snapshot(self, state: TrainState) -> None:
         """Keep the state at one of the steps in `Assignment.snapshots` for good."""

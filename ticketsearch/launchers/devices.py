@@ -1,0 +1,117 @@
+"""The launcher `devices`: one GPU, a share of one, or one CPU core for each run of a sweep."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from ticketsearch.errors import UsageError
+
+ALONE = ("auto", "cpu", "cuda")
+"""Words that mean all that there is of a kind."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one run at a time.
+
+    Attributes:
+        name: of the device, and which share of it.
+        device: what the run is told: `cpu`, or `cuda`, of which it sees one.
+        env: what is different in its environment.
+    """
+
+    name: str
+    device: str
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Settings of `hydra/launcher=devices`.
+
+    Attributes:
+        devices: `auto` (every GPU, else the CPU), `cpu`, `cuda` (every GPU), or a list such as `cuda:0,cuda:2`: of the
+            GPUs that CUDA_VISIBLE_DEVICES leaves, in its order.
+        per_device: runs on one GPU at a time.
+        slots: runs at a time; null: per_device for each GPU, or as many as the CPU has cores for.
+        threads: of a run that has not begun with another number; null: 1 on the CPU, its share of the cores on a GPU.
+    """
+
+    devices: tuple[str, ...] = field(default=("auto",), metadata={"example": "cpu"})
+    per_device: Annotated[int, Ge(1), Le(64)] = 1
+    slots: Annotated[int, Ge(1), Le(1024)] | None = None
+    threads: Annotated[int, Ge(1), Le(1024)] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.devices or len(set(self.devices)) < len(self.devices):
+            raise ValueError(f"devices lists different devices, not {' '.join(self.devices) or 'none'}")
+        for name in self.devices:
+            if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+                raise ValueError(f"no device {name!r}: auto, cpu, cuda, or GPUs such as cuda:0")
+            if name in ALONE and len(self.devices) > 1:
+                raise ValueError(f"{name} stands alone: it means all that there is")
+
+    def places(self, visible: int, cores: int, seen: str | None = None) -> list[Slot]:
+        """The slots, those of one GPU as far from each other as there are GPUs.
+
+        Args:
+            visible: how many GPUs this process sees.
+            cores: that it may use.
+            seen: its CUDA_VISIBLE_DEVICES; None: not set.
+
+        Raises:
+            UsageError: a GPU is not there, or has no room for so many runs.
+        """
+        numbers = self._gpus(visible)
+        if not numbers:
+            threads = self.threads or 1
+            count = self.slots or max(cores // threads, 1)
+            return [Slot(f"cpu/{n + 1}", "cpu", _threads(threads) | {"CUDA_VISIBLE_DEVICES": ""}) for n in range(count)]
+        ids = seen.split(",") if seen else [str(number) for number in range(visible)]
+        shares = [(share, number) for share in range(self.per_device) for number in numbers]
+        if self.slots and self.slots > len(shares):
+            what, right = (
+                f"hydra.launcher.slots={self.slots}",
+                f"there is room for {len(shares)}: per_device for each GPU",
+            )
+            attempt = f"ticketsearch run -m hydra.launcher.per_device={-(-self.slots // len(numbers))}"
+            raise UsageError(what, right, attempt)
+        chosen = shares[: self.slots]
+        env = _threads(self.threads or max(cores // len(chosen), 1))
+        named = {True: "cuda:{number}/{share}", False: "cuda:{number}"}[self.per_device > 1]
+        return [
+            Slot(named.format(number=n, share=s + 1), "cuda", env | {"CUDA_VISIBLE_DEVICES": ids[n].strip()})
+            for s, n in chosen
+        ]
+
+    def _gpus(self, visible: int) -> list[int]:
+        """The numbers of the GPUs that are meant; none: the CPU."""
+        if self.devices in (("auto",), ("cpu",)):
+            return list(range(visible)) if self.devices == ("auto",) else []
+        numbers = range(visible) if self.devices == ("cuda",) else [int(name[5:]) for name in self.devices]
+        missing = [f"cuda:{number}" for number in numbers if number >= visible] or ([] if visible else ["cuda"])
+        if missing:
+            there = f"there are {visible}: cuda:0 to cuda:{visible - 1}" if visible else "there is no GPU here"
+            raise UsageError(f"no device {missing[0]!r}", there, "ticketsearch run -m hydra.launcher.devices=cpu")
+        return list(numbers)
+
+
+def _threads(count: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(count)}
+
+
+def places_here(settings: Devices) -> list[Slot]:
+    """The slots of this machine. No GPU is touched by counting them.
+
+    Raises:
+        UsageError: see `Devices.places`.
+    """
+    from torch import cuda
+
+    from ticketsearch.training.device import cores
+
+    return settings.places(cuda.device_count(), cores(), os.environ.get("CUDA_VISIBLE_DEVICES"))
