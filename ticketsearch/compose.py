@@ -110,10 +110,16 @@ def _filled_in(
         chosen["recipe"] = model.recipe or dataset.recipe
     if names.get("metrics") == "all":
         chosen["metrics"] = f"[{','.join(conf.families())}]"
-    if not chosen:
+    more = [f"{group}={name}" for group, name in chosen.items()] + _debugged(names, conf)
+    if not more:
         return names, node
-    kept = [text for text in typed if text.partition("=")[0] not in chosen]
-    return composing(kept + [f"{group}={name}" for group, name in chosen.items()], conf)
+    return composing([text for text in typed if text.partition("=")[0] not in chosen] + more, conf)
+
+
+def _debugged(names: dict[str, str], conf: Conf) -> list[str]:
+    """What `debug` makes of choices: the yamls debug/GROUP/DEBUG_NAME, found here as Hydra 1.4 interpolates no null."""
+    found = ((group, f"{names.get('debug')}_{name}") for group, name in names.items())
+    return [f"+debug/{group}@_global_={name}" for group, name in found if name in conf.choices(f"debug/{group}")]
 
 
 def _twin(config: Config, composing: Composing) -> Config:

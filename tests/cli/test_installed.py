@@ -250,6 +250,7 @@ def test_hydra_1_4_makes_the_same_tickets(newer: Path, empty: Path, finished: Pa
     "line",
     [
         "run --cfg job debug=tiny pruner=control pruner.of=omp",
+        "run --cfg job experiment=paper_c10_wrn debug=tiny",
         "run --cfg job -m pruner=glob([l*,o*,r*]) seed=range(2) metrics=[accuracy] rewind=step rewind.at=1ep",
         "run --cfg job -m experiment=smoke schedule=geometric,iterative prunable=choice(all,conv)",
         "list",

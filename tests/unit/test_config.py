@@ -245,6 +245,17 @@ def test_every_preset_can_be_made_tiny_and_typed_values_win(name: str) -> None:
     assert list(other.seeds) == [0, 1]
 
 
+def test_tiny_makes_wide_networks_narrow_and_goes_back_to_an_epoch_that_there_is_and_typed_values_win() -> None:
+    tiny = composed("experiment=paper_c10_wrn debug=tiny")
+    assert (tiny.model.width, tiny.rewind.at, tiny.rewind.weights) == (4, "1ep", "step")
+    assert composed("model=wrn28_10 debug=tiny").model.width == 4
+    other = composed("experiment=paper_c10_wrn debug=tiny model.width=32 rewind.at=1it")
+    assert (other.model.width, other.rewind.at) == (32, "1it")
+    whole = composed("experiment=paper_c10_wrn")
+    assert (whole.model.width, whole.rewind.at) == (160, "3ep")
+    assert composed("experiment=paper_c10_wrn debug=tiny model=resnet20").model.width == 16
+
+
 def test_seeds_are_counted_from_the_first() -> None:
     assert list(compose(["seed=3", "replicates=2"]).seeds) == [3, 4]
     assert composed("seed=3").order_seed(3) == 3
