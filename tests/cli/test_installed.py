@@ -18,6 +18,7 @@ import pytest
 from commands import identities, small, tickets
 
 from ticketsearch.cli import main
+from ticketsearch.compose import compose
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -236,9 +237,11 @@ def test_hydra_1_4_makes_the_same_tickets(newer: Path, empty: Path, finished: Pa
     assert call(sys.executable, "-c", code, cwd=empty, PYTHONPATH=str(newer)).startswith("1.4.")
     assert "2 runs in out" in under(newer, "run", "-m", *small("pruner=dense,lth"), "out=out", cwd=empty)
     assert tickets(empty / "out") == tickets(finished)
-    under(newer, "run", "debug=tiny", "model.depth=8", "model.width=4", cwd=empty)
-    cells = {path.relative_to(empty / "outputs/debug") for path in empty.glob("outputs/debug/*/seed-0/round-*/")}
-    assert {str(path.parts[0]) for path in cells} == {Path(name).parts[0] for name in tickets(finished)}
+    words = ["debug=tiny", "model.depth=8", "model.width=4"]
+    under(newer, "run", *words, cwd=empty)
+    config = compose(words)
+    cells = [path.relative_to(empty / "outputs/debug") for path in empty.glob("outputs/debug/*/seed-0/round-*/")]
+    assert {path.parts[0] for path in cells} == {config.run_name, config.dense.run_name}
 
 
 @pytest.mark.slow

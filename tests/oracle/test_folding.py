@@ -158,3 +158,18 @@ def test_logits_that_are_no_numbers_are_not_trusted() -> None:
     model = settled(network())
     model.get_parameter(f"{model.classifier}.weight").data.fill_(float("nan"))
     assert not Sweep(model, IMAGES, exact(model)).fast
+
+
+def test_an_id_that_is_given_again_is_of_another_tensor() -> None:
+    """A batch norm reads a sum, the sum is gone, and a convolution's output that a sum reads has its id."""
+    readers, conv, norm, tensor = sweep._Readers(), nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), torch.zeros(1, 3, 2, 2)
+    readers.read(norm, (tensor,))
+    readers.made(conv, None, tensor)
+    with readers:
+        _ = tensor + 1
+    assert list(readers.pairs()) == []
+    readers.made(other := nn.Conv2d(1, 3, 1), None, again := torch.zeros(1, 3, 2, 2))
+    readers.read(norm, (again,))
+    with readers:
+        _ = again + 1
+    assert list(readers.pairs()) == [(other, norm)]

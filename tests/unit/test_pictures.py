@@ -171,7 +171,7 @@ def test_a_picture_that_cannot_be_read_is_named(root: Path, content: bytes | str
 
 
 @pytest.mark.parametrize("method", ["box", "bilinear", "bicubic", "lanczos"])
-@pytest.mark.parametrize(("width", "height"), [(8, 8), (31, 20), (20, 31), (64, 9), (5, 7), (500, 333)])
+@pytest.mark.parametrize(("width", "height"), [(8, 8), (31, 20), (20, 31), (64, 9), (5, 7), (31, 22), (30, 24)])
 def test_squares_are_cut_as_torchvision_does(method: str, width: int, height: int) -> None:
     picture = Image.fromarray(drawn((width, height), width, height))
     found = Shaping(SIDE, True, method)(picture)

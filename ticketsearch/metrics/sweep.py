@@ -118,7 +118,8 @@ class _Readers(TorchFunctionMode):
 
     def made(self, module: nn.Conv2d, _: Any, output: Tensor) -> None:
         self._outputs.append((module, output))
-        self._uses[id(output)] = 0  # forgets a tensor that had this id before
+        self._uses[id(output)] = 0  # forgets a tensor that had this id before, and what read it
+        self._norms.pop(id(output), None)
 
     def read(self, module: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         self._norms[id(inputs[0])] = module
