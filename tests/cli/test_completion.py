@@ -62,7 +62,8 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("line", "replies"),
     [
-        ("", [*COMMANDS, "--help", "--version"]), ("r", ["run", "results"]), ("pl", ["plan", "plot"]), ("plo", ["plot"]),
+        ("", [*COMMANDS, "--help", "--version"]), ("r", ["run", "results"]), ("pl", ["plan", "plot"]),
+        ("plo", ["plot"]),
         ("run pruner=om", ["pruner=omp"]), ("run 'pruner=om", ["pruner=omp"]), ('run "pruner=om', ["pruner=omp"]),
         *((f"run {group}=", [f"{group}={name}" for name in OWN.choices(group)]) for group in defaults()),
         ("run pr", ["pruner=", "prunable=", "precision=", "pruner."]), ("run schedule.ra", ["schedule.rate="]),
