@@ -62,7 +62,8 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("line", "replies"),
     [
-        ("", [*COMMANDS, "--help", "--version"]), ("r", ["run", "results"]), ("pl", ["plot"]),
+        ("", [*COMMANDS, "--help", "--version"]), ("r", ["run", "results"]), ("pl", ["plan", "plot"]),
+        ("plo", ["plot"]),
         ("run pruner=om", ["pruner=omp"]), ("run 'pruner=om", ["pruner=omp"]), ('run "pruner=om', ["pruner=omp"]),
         *((f"run {group}=", [f"{group}={name}" for name in OWN.choices(group)]) for group in defaults()),
         ("run pr", ["pruner=", "prunable=", "precision=", "pruner."]), ("run schedule.ra", ["schedule.rate="]),
@@ -271,7 +272,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("pl\tX", "plot X"), ("run pruner=om\tX", "run pruner=omp X"), ("run 'pruner=om\tX", "run pruner=omp X"),
+        ("plo\tX", "plot X"), ("run pruner=om\tX", "run pruner=omp X"), ("run 'pruner=om\tX", "run pruner=omp X"),
         ("run pruner=control pruner.act\tinv\tX", "run pruner=control pruner.action=invert X"),
         ("run see\t7 schedule.ro\t3", "run seed=7 schedule.rounds=3"), ("run nothing\tX", "run nothingX"),
         ("run -m pruner=lth,om\tX", "run -m pruner=lth,omp X"), ("run --cfg \tX", "run --cfg job X"),

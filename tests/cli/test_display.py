@@ -231,12 +231,15 @@ def drawn(console: Console, label: str) -> list[list[str]]:
     cells = [run.cell(seed, 10) for seed in (0, 1)]
     live.open("opening", Estimate({cell.path: 50.0 for cell in cells}))
     for cell, ticket in zip(cells, ("dense", label), strict=True):
-        about = {"label": ticket, "sparsity": 0.98765, "split": "test", "variant": "", "status": "ok"}
+        about = {"label": ticket, "sparsity": 0.98765, "split": "test", "variant": ""}
+        about |= {"at": "end", "status": "ok"}
         values = {"accuracy": 1.0, "nll": 2.34567, "ece": 0.12347}
         live.begin(cell, ticket, 0.98765)
         live.epoch(cell, {"epoch": 160, "loss": 2.34567, "val_accuracy": 0.98765}, 160)
         live.notice("waiting for another process")
-        live.cell(cell, [about | {"metric": m, "value": v} for m, v in values.items()], trained=True)
+        rows = [about | {"metric": m, "value": v} for m, v in values.items()]
+        before = [row | {"at": "start", "value": 0.5} for row in rows]  # what was known before training is not told
+        live.cell(cell, [*rows, *before], trained=True)
     live.close("done")
     screen = pyte.Screen(console.width, 30)
     pyte.Stream(screen).feed(console.file.getvalue().replace("\n", "\r\n"))

@@ -75,10 +75,11 @@ def test_each_slot_has_one_process_at_a_time_and_none_is_idle(tmp_path: Path) ->
 
 
 def test_jobs_begin_with_distinct_dense_models_and_nobody_waits_for_one_in_a_slot(tmp_path: Path) -> None:
-    ready = f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; mkdir -p {tmp_path}/dense-x/seed-0/round-00; sleep 0.3"
+    dense = tmp_path / "dense-x/seed-0/round-00"
+    ready = f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; sleep 0.2; mkdir -p {dense}; sleep 0.3"
     typed = [
         ("a", ready, "dense-x"),
-        ("b", "true", "dense-x"),
+        ("b", f"test -d {dense}", "dense-x"),
         ("c", "true", "dense-y"),
         ("d", f"touch {tmp_path}/go", None),
     ]
@@ -86,6 +87,7 @@ def test_jobs_begin_with_distinct_dense_models_and_nobody_waits_for_one_in_a_slo
     assert [one.name for one in own_dense_first([*jobs, jobs[1]])] == ["a", "c", "d", "b"]
     found, board = ran(own_dense_first(jobs))
     assert board.begun == ["a", "c", "d", "b"]
+    assert {outcome.state for outcome in found.values()} == {"done"}
     assert list(found) == ["c", "d", "b", "a"]  # b began as soon as there was its dense model, beside a
 
 
