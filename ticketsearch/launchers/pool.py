@@ -88,7 +88,8 @@ class Pool:
             with job.log.open("ab") as log:
                 log.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {slot.name}: {command}\n".encode())
                 log.flush()
-                begun = Running(job, slot, _process(job, slot, log), log.tell())
+                since = log.tell()  # before the process, with which the position in the file is shared
+                begun = Running(job, slot, _process(job, slot, log), since)
         except OSError as error:
             self._free.append(slot)
             self._over(Outcome(job, "failed", f"{error.filename or 'its process'}: {error.strerror or error}"))
