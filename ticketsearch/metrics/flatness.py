@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ticketsearch import seeding
 from ticketsearch.data.base import Data, Dataset, Split
 from ticketsearch.metrics.base import EvalContext, Metric, Value
-from ticketsearch.metrics.hessian import few
+from ticketsearch.metrics.hessian import few, looked_at
 from ticketsearch.metrics.loss import Loss
 
 
@@ -53,9 +53,7 @@ class Flatness(Metric):
         return replace(self, images=few(dataset)) if self.images is None else self
 
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
-        part: Split = getattr(data, self.split)[: self.images]
-        if not len(part):
-            raise ValueError(f"there are no images in {self.split}")
+        part = looked_at(data, self.split, self.images)
         found = (
             ("", self._of_weights(model, part, ctx), self.most, self.draws),
             ("input", self._of_pixels(model, part), self.input_most, self.input_draws),

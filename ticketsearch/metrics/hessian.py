@@ -76,9 +76,7 @@ class Hessian(Metric):
         return replace(self, images=few(dataset)) if self.images is None else self
 
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
-        part: Split = getattr(data, self.split)[: self.images]
-        if not len(part):
-            raise ValueError(f"there are no images in {self.split}")
+        part = looked_at(data, self.split, self.images)
         return [*self._weight(model, part, ctx.mask), *self._input(model, part)]
 
     def _weight(self, model: nn.Module, part: Split, mask: Mask) -> Iterator[Value]:
@@ -218,6 +216,18 @@ def again(gradient: tuple[Tensor, ...], of: list[Tensor], tangents: list[Tensor]
         return tuple(torch.zeros_like(tensor) for tensor in of)
     parts, along = zip(*bent, strict=True)
     return torch.autograd.grad(parts, of, along, retain_graph=True, materialize_grads=True)
+
+
+def looked_at(data: Data, split: str, images: int | None) -> Split:
+    """The first images of a split.
+
+    Raises:
+        ValueError: it has none.
+    """
+    part: Split = getattr(data, split)[:images]
+    if not len(part):
+        raise ValueError(f"there are no images in {split}")
+    return part
 
 
 def few(dataset: Dataset) -> int:

@@ -7,9 +7,9 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from ticketsearch.data.base import Data, Dataset, Split
+from ticketsearch.data.base import Data, Dataset
 from ticketsearch.metrics.base import EvalContext, Metric, Value
-from ticketsearch.metrics.hessian import directions, few
+from ticketsearch.metrics.hessian import directions, few, looked_at
 from ticketsearch.metrics.loss import Loss, Weights
 
 
@@ -48,9 +48,7 @@ class Sharpness(Metric):
         return replace(self, images=few(dataset)) if self.images is None else self
 
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
-        part: Split = getattr(data, self.split)[: self.images]
-        if not len(part):
-            raise ValueError(f"there are no images in {self.split}")
+        part = looked_at(data, self.split, self.images)
         loss = Loss(model, part, self.batch)
         alive = {
             name: entries.to(part.images.device)
