@@ -32,7 +32,7 @@ test: install  ## the tests: minutes
 	$(BIN)/python -m pytest -m 'not slow' -n 2
 
 test-slow: install  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow -n 2
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
 lint: install  ## style and types
 	$(BIN)/ruff check .
@@ -52,10 +52,8 @@ mutants: install  ## break the code line by line; a test must notice each time
 mutants-some: install  ## an eighth of the mutants, another one with each commit
 	$(BIN)/python scripts/mutants.py --eighth $$(git rev-list --count HEAD)
 
-bench: install  ## CPU seconds beside what a careful user would write: python -m benchmarks.run --help
-	for case in loader lenet300-mnist resnet20-cifar; do $(BIN)/python -m benchmarks.run --case $$case || exit 1; done
-	$(BIN)/python -m benchmarks.corruptions
-	$(BIN)/python -m benchmarks.evaluation
+bench: install  ## every case beside its goal, and a table: python -m benchmarks --help
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove caches (never outputs)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

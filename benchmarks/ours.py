@@ -17,7 +17,7 @@ from ticketsearch.store import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-IMPORTS = ("ticketsearch.api", "hydra", "torchvision.datasets", "pyarrow.parquet")
+IMPORTS = ("ticketsearch.api", "hydra", "pandas", "pyarrow.parquet")
 """What it imports while it works."""
 CONF = Path(__file__).with_name("conf")
 

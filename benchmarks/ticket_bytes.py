@@ -1,9 +1,12 @@
 """Bytes of stored tickets against those of a dense checkpoint, round by round, at 1 - 0.8^n.
 
-    python benchmarks/ticket_bytes.py
+    python -m benchmarks.ticket_bytes
 
 A dense checkpoint is a state dict and SGD's momentum, four bytes a number and nothing else: less than any file of
 it takes. A ticket is the file that a round commits: mask, survivors, everything that is not prunable, names.
+
+open_lth (Frankle 2020, as of commit 2ce732f) writes five times the parameters a round, four bytes each: the weights
+that training starts from, those that it ends with, the mask as numbers, and a checkpoint with its momentum.
 """
 
 import sys
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from benchmarks.goals import Goal
 from ticketsearch.files import encode_ticket
 from ticketsearch.models.base import Normalise
 from ticketsearch.models.lenet import LeNet300
@@ -20,6 +24,10 @@ from ticketsearch.schedule import Geometric
 from ticketsearch.ticket import Mask, Ticket, keep_top, prunable_layers
 
 ROUNDS = 16
+OPEN_LTH = {"LeNet-300-100": 5.34e6, "ResNet-20": 5.63e6}
+"""Bytes that open_lth writes a round."""
+TIMES, LAST_TIMES = 16, 100
+"""How many times fewer bytes all rounds, and the last one, should take than its."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,19 @@ def models() -> dict[str, nn.Module]:
     }
 
 
-def main() -> None:
-    """Print the table."""
+def goals(found: dict[str, Bytes]) -> list[Goal]:
+    """How many times fewer bytes than open_lth."""
+    told = []
+    for name, theirs in OPEN_LTH.items():
+        sizes = found[name].tickets
+        whole = theirs * len(sizes) / sum(sizes)
+        told.append(Goal(f"{name}, {len(sizes)} rounds, fewer bytes than open_lth", [whole], TIMES, "x", least=True))
+        told.append(Goal(f"{name}, round {ROUNDS}", [theirs / sizes[-1]], LAST_TIMES, "x", least=True))
+    return told
+
+
+def main() -> int:
+    """Print the table; 1 where a goal is missed."""
     found = {name: measure(model) for name, model in models().items()}
     sys.stdout.write("round  " + "".join(f"{name:>24}" for name in found) + "\n")
     for n in range(ROUNDS + 1):
@@ -75,7 +94,10 @@ def main() -> None:
         sys.stdout.write(f"{n:5}  " + "".join(columns) + "\n")
     sys.stdout.write("all    " + "".join(f"{sum(b.tickets):>14,} {b.over_all:7.2f}x " for b in found.values()) + "\n")
     sys.stdout.write("dense  " + "".join(f"{b.dense:>14,}          " for b in found.values()) + "\n")
+    told = goals(found)
+    sys.stdout.write("".join(f"{goal.line()}\n" for goal in told))
+    return int(not all(goal.met for goal in told))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -141,9 +142,8 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
             raise UsageError(f"{path}._target_={value['_target_']} is none", right, f"ticketsearch {command} --help")
         return made
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(hint)
         strict = not (isinstance(hint, type) and issubclass(hint, Enum))
-        checked = adapter.validate_python(_tuples(value), strict=strict)
+        checked = _adapter(hint).validate_python(_tuples(value), strict=strict)
         reason = "" if _finite(checked) else "it should be finite"
     except PydanticSchemaGenerationError as error:
         raise UsageError(f"{path}={value!r}", "it must be a node that names a class in `_target_`", "") from error
@@ -154,6 +154,19 @@ def _value(value: Any, hint: Any, field: Field[Any], path: str, extensions: tupl
         attempt = f"ticketsearch {command} {quoted(path, example)}"
         raise UsageError(f"{path}={_typed(value)}", reason, attempt, f"{path}={_typed(value)}")
     return checked
+
+
+def _adapter(hint: Any) -> "TypeAdapter[Any]":
+    """What checks values of a type."""
+    try:
+        return _remembered(hint)
+    except TypeError:  # something in it has no hash
+        return TypeAdapter(hint)
+
+
+@lru_cache(maxsize=256)  # making one takes longer than checking a hundred values
+def _remembered(hint: Any) -> "TypeAdapter[Any]":
+    return TypeAdapter(hint)
 
 
 def _by_name(name: str, base: type, path: str, command: str) -> str:

@@ -6,7 +6,7 @@ Hydra refuses none, and the strict check against the dataclasses refuses each th
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, get_args
 
 from ticketsearch.build import build, importable, quoted
@@ -14,15 +14,16 @@ from ticketsearch.compositions import Composing
 from ticketsearch.conf import OWN, Conf
 from ticketsearch.config import METRIC, PARTS, Config, Options
 from ticketsearch.errors import UsageError, closest
-from ticketsearch.overrides import checked, composed, parsed
+from ticketsearch.overrides import checked, parsed
 
 CONTROL = "control"
 """The choice of `conf/pruner` that `controls=true` adds in each of its variants."""
 _CHOSEN = ("metrics", "experiment", "debug")
 """The groups that are no part of a configuration themselves."""
+_ONE = Composing()
 
 
-def compose(overrides: Sequence[str] = (), conf: Conf = OWN, composing: Composing = composed) -> Config:
+def compose(overrides: Sequence[str] = (), conf: Conf = OWN, composing: Composing = _ONE) -> Config:
     """Compose and check a configuration; nothing is created by it.
 
     Args:
@@ -46,13 +47,13 @@ def compose(overrides: Sequence[str] = (), conf: Conf = OWN, composing: Composin
     return replace(config, controls=_controls(config)) if config.options.controls else config
 
 
-def _config(overrides: Sequence[str], conf: Conf, composing: Composing = composed) -> Config:
+def _config(overrides: Sequence[str], conf: Conf, composing: Composing = _ONE) -> Config:
     """The configuration by itself, without what stands beside it."""
     typed = [checked(text, conf) for text in overrides]
     names, node = composing(typed, conf)
     options = _options(names, node, overrides)  # before anything that imports torch: most mistakes are among these keys
     names, node = _filled_in(names, node, typed, options, conf, composing)
-    parts = {part: build(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
+    parts = {part: composing.built(node.get(part), part, options.extensions, base) for part, base in PARTS.items()}
     parts["model"] = parts["model"].settled()
     if options.precision != "auto":
         parts["recipe"] = replace(parts["recipe"], precision=options.precision)
@@ -60,7 +61,8 @@ def _config(overrides: Sequence[str], conf: Conf, composing: Composing = compose
     if not isinstance(asked, dict):
         right = "its keys are families: `mine: {_target_: ...}`"
         raise UsageError(f"metrics is {asked!r}", right, "ticketsearch list metrics")
-    families = {name: build(asked[name], f"metrics.{name}", options.extensions, METRIC) for name in sorted(asked)}
+    built = partial(composing.built, extensions=options.extensions, base=METRIC)
+    families = {name: built(asked[name], f"metrics.{name}") for name in sorted(asked)}
     config = Config(names, options, families=families, overrides=tuple(overrides), conf=conf, **parts)
     _ = config.metrics  # a setting that does not fit is refused now
     return config.dense if names["pruner"] == "dense" else config
@@ -106,7 +108,8 @@ def _filled_in(
     """The chosen names and the composed values, `auto` and `all` replaced by what they mean."""
     chosen: dict[str, str] = {}
     if names.get("recipe") == "auto":
-        model, dataset = (build(node.get(part), part, options.extensions, PARTS[part]) for part in ("model", "dataset"))
+        built = partial(composing.built, extensions=options.extensions)
+        model, dataset = (built(node.get(part), part, base=PARTS[part]) for part in ("model", "dataset"))
         chosen["recipe"] = model.recipe or dataset.recipe
     if names.get("metrics") == "all":
         chosen["metrics"] = f"[{','.join(conf.families())}]"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ NAME = r"[a-z][a-z0-9_]*"
 """What a choice may be called; folders of runs are named by it."""
 
 
+@cache
 def conf_dir() -> Path:
     """The package's folder of yamls: inside the package in a wheel, beside it in a checkout."""
     here = Path(__file__).resolve().parent
@@ -57,10 +58,18 @@ class Conf:
         """Where yamls are looked for."""
         return (conf_dir(), *([self.folder] if self.folder else []))
 
+    def listed(self) -> "Conf":
+        """The same as it is now, its folders listed once: for many runs, during which no yaml comes or goes."""
+        return _Listed(self.folder)
+
     @property
     def groups(self) -> list[str]:
         """The groups that something can be chosen in."""
         return sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+
+    def has(self, group: str, name: str) -> bool:
+        """Whether a name can be chosen in a group."""
+        return any((folder / group / f"{name}.yaml").is_file() for folder in self.folders)
 
     def choices(self, group: str) -> list[str]:
         """The names that can be chosen in a group."""
@@ -76,9 +85,16 @@ class Conf:
         Raises:
             UsageError: it is no yaml.
         """
+        return deepcopy(self._read(group, name))
+
+    def target(self, group: str, name: str) -> str | None:
+        """The class that a choice names; None: there is no such choice, or it names none."""
+        return self._read(group, name).get("_target_") if self.has(group, name) else None
+
+    def _read(self, group: str, name: str) -> dict[str, Any]:
         path = self.file(group, name)
         about = path.stat()
-        return deepcopy(_content(path, about.st_mtime_ns, about.st_size))
+        return _content(path, about.st_mtime_ns, about.st_size)
 
     def families(self) -> list[str]:
         """Every metric family: the yamls of `metrics` that define the key of their own name."""
@@ -87,6 +103,30 @@ class Conf:
     def head(self, group: str, name: str) -> "Head":
         """What the first lines of a yaml say of it."""
         return Head.of(self.file(group, name))
+
+
+class _Listed(Conf):
+    """Remembers what there is to choose."""
+
+    @cached_property
+    def groups(self) -> list[str]:
+        return super().groups
+
+    @cached_property
+    def _known(self) -> dict[str, list[str]]:
+        return {}
+
+    def choices(self, group: str) -> list[str]:
+        if group not in self._known:
+            self._known[group] = super().choices(group)
+        return list(self._known[group])
+
+    @cached_property
+    def _families(self) -> list[str]:
+        return super().families()
+
+    def families(self) -> list[str]:
+        return self._families
 
 
 OWN = Conf()

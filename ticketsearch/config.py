@@ -1,10 +1,11 @@
 """One checked configuration: typed objects, what belongs to its identity, and the id. Imports no torch itself."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,7 +55,8 @@ class Options:
     controls: bool = False
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    engine: Literal["auto", "eager"] = "auto"
+    engine: Literal["auto", "eager", "compiled", "graph"] = "auto"
+    wave: Annotated[int, Ge(1), Le(64)] = 1
     threads: Annotated[int, Ge(1), Le(1024)] | None = None
     out: Annotated[str, MinLen(1)] = "outputs"
     extensions: tuple[str, ...] = ()
@@ -142,9 +144,8 @@ class Config:
         """The class of a part, where it is not the one that our own yaml of its name says; a name of the user's may
         mean another class tomorrow.
         """
-        name, target = self.names[part], full(getattr(self, part))["_target_"]
-        known = name in OWN.choices(part) and OWN.load(part, name)["_target_"] == target
-        return {} if known else {"class": target}
+        name, target = self.names[part], _target(getattr(self, part))
+        return {} if OWN.target(part, name) == target else {"class": target}
 
     @cached_property
     def id(self) -> str:
@@ -233,7 +234,7 @@ def class_name(value: Any) -> str:
 
 def full(value: Any, identity_only: bool = True) -> dict[str, Any]:
     """A dataclass instance as a yaml node: `_target_` and every field, or every one that belongs to the identity."""
-    node: dict[str, Any] = {"_target_": f"{type(value).__module__}.{type(value).__qualname__}"}
+    node: dict[str, Any] = {"_target_": _target(value)}
     for field in fields(value):
         if field.metadata.get("identity", True) or not identity_only:
             mine = getattr(value, field.name)
@@ -241,5 +242,15 @@ def full(value: Any, identity_only: bool = True) -> dict[str, Any]:
     return node
 
 
+def _target(value: Any) -> str:
+    """The class of an object, as a yaml names it."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _load(group: str, name: str) -> Any:
-    return build(OWN.load(group, name), group, (), PARTS[group])
+    return _loaded(group, json.dumps(OWN.load(group, name)))
+
+
+@lru_cache(maxsize=64)  # every run of a sweep has a dense model
+def _loaded(group: str, node: str) -> Any:
+    return build(json.loads(node), group, (), PARTS[group])

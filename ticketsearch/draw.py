@@ -58,6 +58,7 @@ def draw(experiment: Experiment, cell: Cell) -> Drawn:
         "data": experiment.fingerprint,
     }
     here = {"run": experiment.run.name, "threads": torch.get_num_threads(), "device": experiment.device.type}
+    here |= {"engine": inexact} if (inexact := experiment.engine.inexact(experiment.device)) else {}
     drawing = Drawing(experiment, cell, about | here)
     initial, data, recipe = points.at(0)[0], experiment.data, config.recipe
     ctx = Context(cell.seed, initial, points.fresh, weights, data, recipe, drawing.train, drawing.cost, twin)

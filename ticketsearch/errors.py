@@ -108,13 +108,13 @@ def told(error: BaseException, command: str) -> TicketError:
         by = f" by {error}" if str(error) not in ("", "SIGINT") else ""
         return Interrupted(f"interrupted{by}", "what was committed is kept; the same command continues", command)
     if isinstance(error, OSError):
-        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        what = f"{error.filename or 'where this is printed, or a file'}: {error.strerror or error}"
         return RunFailed(what, "what was committed is kept; the same command continues", command)
     what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
     if type(error).__name__ in ("OutOfMemoryError", "AcceleratorError") or "CUDA error" in what:
         right = "the GPU is gone, or broke off; what was committed is kept, and the same command continues"
         if type(error).__name__ == "OutOfMemoryError":
-            right = "the GPU is full: fewer jobs on it, or a smaller recipe.batch_size; what was committed is kept"
+            right = "the GPU is full: fewer jobs on it, a smaller wave or recipe.batch_size; what was committed is kept"
         words = [word for word in shlex.split(command) if not word.lstrip("+").startswith("device=")]
         return RunFailed(what, right, f"{shlex.join(words)} device=cpu")
     right = "a pruner, model or metric raised it, or it is a bug here; what was committed is kept"

@@ -70,6 +70,8 @@ def timed(dense: Experiment) -> float:
     dense.set_threads()
     seed, config = dense.config.seeds[0], dense.config
     ticket = Ticket(Mask.ones(dense.layers), dense.model.state_dict())
-    training = Training(dense.model, Assignment(ticket, seed, seed), config.recipe, config.dataset, dense.data)
+    training = Training(
+        dense.model, Assignment(ticket, seed, seed), config.recipe, config.dataset, dense.data, dense.engine
+    )
     steps = dense.per_epoch + len(dense.data.val) / config.recipe.batch_size / 3  # forward is a third of a step
     return training.seconds_a_step() * steps

@@ -22,6 +22,7 @@ from ticketsearch.rest import Zero
 from ticketsearch.store import Run
 from ticketsearch.ticket import Layer, Mask, prunable_layers
 from ticketsearch.training.device import choose_device, choose_threads
+from ticketsearch.training.engine import Engine
 from ticketsearch.training.fit import fit
 from ticketsearch.training.state import Assignment, Trained
 
@@ -39,6 +40,7 @@ class Experiment:
         macs: multiply-adds of one image's forward pass through the dense model.
         fingerprint: SHA-256 of the images and labels.
         display: told of what happens.
+        engine: executes the updates of every ticket.
         trained: work on the tickets that are there, and on no others.
         kept_step: of a dense model: the step that a search wants to rewind to; 0: none but those that are always kept.
     """
@@ -51,6 +53,7 @@ class Experiment:
     macs: int
     fingerprint: str
     display: Display
+    engine: Engine
     trained: bool = False
     kept_step: int = 0
 
@@ -71,6 +74,8 @@ class Experiment:
             UsageError: there is no such device, or the split sizes are impossible.
         """
         device, wanted = choose_device(config.options.device), (config.dataset, config.options.device)
+        engine = Engine(config.options.engine)
+        engine.check(device)
         if before and (before.config.dataset, before.config.options.device) == wanted:
             data, fingerprint = before.data, before.fingerprint
         else:
@@ -89,7 +94,7 @@ class Experiment:
                 if trained and not _folder(used).path.is_dir():
                     right = "a run is compared with its dense model: copy that folder beside it"
                     raise UsageError(f"{_folder(used).path} is not there", right, "ticketsearch evaluate --help")
-        return cls(config, _folder(config), data, model, layers, macs, fingerprint, display, trained)
+        return cls(config, _folder(config), data, model, layers, macs, fingerprint, display, engine, trained)
 
     @cached_property
     def dense(self) -> "Experiment":
@@ -163,7 +168,7 @@ class Experiment:
     @property
     def environment(self) -> str:
         """What decides the last digits of numbers."""
-        return provenance.environment(self.device)
+        return provenance.environment(self.device, self.engine.inexact(self.device))
 
     def set_threads(self) -> int:
         """Set the number of threads: a run keeps the one it began with, since it decides the last bits of sums."""
@@ -177,13 +182,13 @@ class Experiment:
         said = [note["threads"] for note in self.run.notes()] or [about["threads"] for about in _manifests(self.run)]
         return int(said[0]) if said else None
 
-    def train(self, jobs: Sequence[Assignment]) -> Iterator[Trained]:
-        """Train assignments that do not depend on each other; each is handed over as soon as it is done.
+    def train(self, jobs: Sequence[Assignment]) -> Iterator[tuple[int, Trained]]:
+        """Train assignments that do not depend on each other, together; each is handed over with its number.
 
         Raises:
             RunFailed: a loss was not finite.
         """
-        return fit(jobs, self.model, self.config.recipe, self.config.dataset, self.data)
+        return fit(jobs, self.model, self.config.recipe, self.config.dataset, self.data, self.engine)
 
     def cells(self) -> list[Cell]:
         """Every cell that is asked for: all seeds of a round, then the next round."""

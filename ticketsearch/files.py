@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, checksums, and tensors as safetensors."""
 
+import errno
 import json
 import math
 import os
@@ -41,7 +42,7 @@ def write_synced(path: Path, content: bytes) -> None:
     """Write a file and wait until its bytes have reached the disk.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; it names the file.
+        OSError: the disk is full or the folder cannot be written; it names the file, and how many bytes lack room.
     """
     try:
         with path.open("wb") as file:
@@ -49,7 +50,14 @@ def write_synced(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, f"{error.strerror}{_room(path, error, len(content))}", str(path)) from error
+
+
+def _room(path: Path, error: OSError, needed: int) -> str:
+    """How much room a file needs and has, where it lacks that."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ""
+    return f"; {needed:,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free on this disk"
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import pwd
 import shutil
 import threading
 import time
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ticketsearch.processes import state
+
 BEAT, STALE = 30.0, 120.0
 """Seconds between two heartbeats, and without one after which a holder on another host counts as gone."""
 _LENGTH = 200
@@ -25,12 +28,13 @@ _LENGTH = 200
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock: host, process, and when it began and was last heard of, in seconds since 1970."""
+    """Who holds a lock: host, process, when it began and was last heard of, in seconds since 1970, and its user."""
 
     host: str
     pid: int
     start: float
     heartbeat: float
+    user: str = ""
 
     @property
     def here(self) -> bool:
@@ -40,15 +44,10 @@ class Holder:
     @property
     def alive(self) -> bool:
         """Whether it works still, as far as can be told from here; clocks of hosts are taken to agree to a minute."""
+        heard = abs(time.time() - self.heartbeat) < STALE
         if not self.here:
-            return abs(time.time() - self.heartbeat) < STALE
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+            return heard
+        return state(self.pid, math.inf if heard else self.start) != "gone"  # its number may be another's by now
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.start))
@@ -58,8 +57,12 @@ class Holder:
 def holder(path: Path) -> Holder | None:
     """Who holds a lock file by its own word; None: nobody, or somebody who has not said so yet."""
     try:
-        said = json.loads(path.read_bytes())
-        found = Holder(str(said["host"]), int(said["pid"]), float(said["start"]), float(said["heartbeat"]))
+        content = path.read_bytes()
+        if not content:  # as most are: who lets go empties it
+            return None
+        said = json.loads(content)
+        times = float(said["start"]), float(said["heartbeat"])
+        found = Holder(str(said["host"]), int(said["pid"]), *times, str(said.get("user", "")))
         possible = 0 < found.pid < 2**31 and math.isfinite(found.heartbeat) and str(found)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
@@ -127,12 +130,20 @@ class Lock:
 
     def _write(self, start: float) -> None:
         """Overwrite the record in place, at a constant length, so that a reader finds the old one or the new one."""
-        said = json.dumps(asdict(Holder(platform.node(), os.getpid(), start, time.time())))
+        said = json.dumps(asdict(Holder(platform.node(), os.getpid(), start, time.time(), _user())))
         file = os.open(self.path, os.O_WRONLY)
         try:
             os.ftruncate(file, os.write(file, f"{said:<{_LENGTH - 1}}\n".encode()))  # whatever was behind it goes
         finally:
             os.close(file)
+
+
+def _user() -> str:
+    """The name of this process's user, or its number where it has no name, as in many containers."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 @contextmanager

@@ -55,6 +55,9 @@ def _check_form(text: str, override: Override) -> None:
         raise UsageError(
             "unknown key figure", "figures are drawn from the rows of runs", f"ticketsearch plot {shlex.quote(text)}"
         )
+    if key == "launcher":
+        right = "a sweep's launcher is chosen as hydra/launcher=NAME"
+        raise UsageError("unknown key launcher", right, f"ticketsearch run -m {shlex.quote(f'hydra/{text}')}")
     if "/" in key or override.package is not None:
         raise UsageError(f"unknown key {typed}", "a group is one word, a setting is GROUP.SETTING", helped)
     if override.is_delete():

@@ -1,12 +1,14 @@
 """What a command would do and what that costs, before it does it. Creates nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ticketsearch.cell import Cell
 from ticketsearch.config import Config
@@ -92,14 +94,14 @@ def plan(configs: Sequence[Config], probe: bool = True, display: Display | None 
     Returns:
         Every run that they work on, each once, dense models first.
     """
-    stages, asked = dict[str, Config](), dict[str, set[tuple[int, int]]]()
-    for stage in (stage for config in configs for stage in _stages(config)):
-        stages.setdefault(stage.run_name, stage)
+    works, asked = dict[str, Config](), dict[str, set[tuple[int, int]]]()
+    for stage in (stage for config in configs for stage in stages(config)):
+        works.setdefault(stage.run_name, stage)
         cells = ((n, seed) for n in stage.rounds for seed in stage.seeds)
         asked.setdefault(stage.run_name, set()).update(cells)
     found, known = dict[str, PlannedRun](), dict[str, tuple[float | None, str]]()
-    for name, stage in sorted(stages.items(), key=lambda item: item[0] != item[1].dense.run_name):
-        run = PlannedRun(name, stage.label, [_cell(stage, seed, n) for n, seed in sorted(asked[name])])
+    for name, stage in sorted(works.items(), key=lambda item: item[0] != item[1].dense.run_name):
+        run = PlannedRun(name, stage.label, _cells(stage, asked[name]))
         found[name], dense = run, stage.dense.run_name
         if dense != name and dense in found:
             found[dense].used_by.append(name)
@@ -109,22 +111,25 @@ def plan(configs: Sequence[Config], probe: bool = True, display: Display | None 
     return list(found.values())
 
 
-def _stages(config: Config) -> Iterator[Config]:
+def stages(config: Config) -> Iterator[Config]:
     """Every run that a configuration works on."""
     yield config.dense
     if config.twin:
-        yield from _stages(config.twin)
+        yield from stages(config.twin)
     yield config
     for control in config.controls:
-        yield from _stages(control)
+        yield from stages(control)
 
 
-def _cell(config: Config, seed: int, round_: int) -> PlannedCell:
-    cell = Cell(Path(config.options.out) / config.run_name, seed, round_)
-    mark, why = look(cell.path)
-    whole = config.recipe.epochs * config.pruner.budget
-    done = stored_epoch(cell.path.with_suffix(".part")) if mark == STARTED else 0
-    return PlannedCell(seed, round_, STATES[mark], why, max(whole - done, 0.0), _bytes(config, round_))
+def _cells(config: Config, asked: Iterable[tuple[int, int]]) -> list[PlannedCell]:
+    """Every cell that is asked for of a run, as (round, seed)."""
+    path, whole, found = Path(config.options.out) / config.run_name, config.recipe.epochs * config.pruner.budget, []
+    for round_, seed in sorted(asked):
+        cell = Cell(path, seed, round_).path
+        mark, why = look(cell)
+        done = stored_epoch(cell.with_suffix(".part")) if mark == STARTED else 0
+        found.append(PlannedCell(seed, round_, STATES[mark], why, max(whole - done, 0.0), _bytes(config, round_)))
+    return found
 
 
 def _bytes(config: Config, round_: int) -> int:
@@ -136,10 +141,22 @@ def _bytes(config: Config, round_: int) -> int:
 @cache
 def _sizes(model: Model, dataset: Dataset, prunable: Prunable) -> tuple[int, int]:
     """Prunable weights and all other numbers of a network, of which nothing is computed."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = model.initial(dataset, 0)
     total = Mask.ones(prunable_layers(network, prunable)).total
     return total, sum(tensor.numel() for tensor in network.state_dict().values()) - total
+
+
+class _Unfilled(TorchFunctionMode):
+    """Within it, tensors are not filled: those of the device `meta` hold nothing, and pretending takes a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_") or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _seconds(stage: Config, probe: bool, display: Display) -> tuple[float | None, str]:

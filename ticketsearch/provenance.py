@@ -10,12 +10,14 @@ import torch
 from ticketsearch.version import version
 
 
-def environment(device: torch.device) -> str:
-    """What decides the last digits of numbers: torch's version, the kernels of the device, and on a CPU the threads."""
+def environment(device: torch.device, engine: str = "") -> str:
+    """What decides the last digits of numbers: torch's version, the kernels of the device, on a CPU the threads, and
+    the engine where it has numbers of its own.
+    """
     threads = torch.get_num_threads()
     kernels = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {threads} thread{'s' * (threads > 1)}"
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else kernels
-    return f"torch {torch.__version__} on {on}"
+    return f"torch {torch.__version__} on {on}" + (f", {engine}" if engine else "")
 
 
 def invocation(command: list[str], environment: str, threads: int) -> dict[str, Any]:

@@ -1,19 +1,23 @@
-"""Tidy rows: one measurement each, with everything that tells it apart. Imports no torch."""
+"""Tidy rows: one measurement each, with everything that tells it apart. Imports no torch, and pandas where rows are
+read alone.
+"""
 
 import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.layout import rounds, seeds
 from ticketsearch.seal import REMEDY, sealed_json, sha256, unsealed, verified
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEXT = ("run", "dense", "label", "dataset", "model", "pruner", "schedule", "rewind", "recipe")
 SCHEMA = pa.schema(
@@ -43,7 +47,7 @@ _MEASURED = ("run", "seed", "order_seed", "round", "family", "settings")
 """What makes two rows results of the same measuring; an error goes when a later one succeeds."""
 
 
-def of_split(rows: pd.DataFrame, split: str = "test") -> "pd.Series[bool]":
+def of_split(rows: "pd.DataFrame", split: str = "test") -> "pd.Series[bool]":
     """Which rows tell of a split. With those of test come those of the training loss that are told beside them."""
     own = rows["split"] == split
     return own | (rows["metric"].isin(ON_TRAIN) & (rows["split"] == "train")) if split == "test" else own
@@ -156,7 +160,7 @@ def _state(out: Path) -> str:
     return found.hexdigest()
 
 
-def collect(out: Path, leave_out: LeaveOut = _refuse) -> pd.DataFrame:
+def collect(out: Path, leave_out: LeaveOut = _refuse) -> "pd.DataFrame":
     """Read the rows of every run under `out` from their own files.
 
     A dense cell's rows appear once for its own run and once, as round 0, for every run that uses it. The variants of a
@@ -222,7 +226,7 @@ def _ticket_sha(cell: Path) -> str:
     return str(unsealed(cell / "manifest.json")["files"]["ticket.safetensors"])
 
 
-def load_results(out: str | Path = "outputs", leave_out: LeaveOut = _refuse) -> pd.DataFrame:
+def load_results(out: str | Path = "outputs", leave_out: LeaveOut = _refuse) -> "pd.DataFrame":
     """Every row of every run under `out`, from `results.parquet` there, which is rebuilt first when it is stale.
 
     Args:

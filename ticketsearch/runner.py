@@ -35,7 +35,9 @@ def run(search: Experiment, display: Display, left: Estimate | None = None) -> R
     for stage in search.stages:
         stage.begin()
     display.open(opening(search, left), left)
-    with closing(turns(search.stages, display.notice)) as waves:  # lets go of its locks whatever happens
+    with closing(
+        turns(search.stages, display.notice, search.config.options.wave)
+    ) as waves:  # lets go of its locks whatever happens
         for stage, wave in waves:
             advance(stage, wave)
             for cell in wave:
@@ -92,7 +94,8 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     drawn = [draw(stage, cell) for cell in wave if not cell.committed]
     known = {}
     with deferred():  # what is trained is committed, whoever asks this process to end
-        for ticket, trained in zip(drawn, stage.train([t.assignment for t in drawn]), strict=True):
+        for number, trained in stage.train([ticket.assignment for ticket in drawn]):
+            ticket = drawn[number]
             commit(stage, ticket, trained)
             known[ticket.cell] = trained.logits
             take_back(stage, ticket.cell)

@@ -1,14 +1,16 @@
-"""Where every search stands, by a look at names, manifests and locks; no file is read whole. Imports no torch."""
+"""Where every search stands, by a look at names, manifests, locks and the ends of logs. Imports no torch."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ticketsearch.at_work import Said, Work, said, work
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.layout import rounds, seeds
-from ticketsearch.lock import holder
+from ticketsearch.lock import Holder, holder
 from ticketsearch.seal import read_manifest
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
@@ -25,12 +27,14 @@ class SeedStatus:
         seed: of the cells.
         marks: one for each round that was ever asked for, or is there; see the constants above.
         notes: what is to say about rounds that are not done, a line each.
+        work: what is known of each lock that somebody holds, or has left behind.
     """
 
     run: str
     seed: int
     marks: str
     notes: tuple[str, ...]
+    work: tuple[Work, ...]
 
     @property
     def done(self) -> int:
@@ -47,11 +51,12 @@ def status(out: Path) -> Iterator[SeedStatus]:
     runs = [run for run in sorted(out.glob("*/")) if (run / "config.yaml").is_file() or any(seeds(run))]
     if not runs:
         raise UsageError(f"no runs in {out}", "`out` must be a folder that `ticketsearch run` has written to")
+    logs = said(out)
     for run in runs:
         asked = _asked(run)
         there = {seed for seed, _ in seeds(run)}
         for seed in sorted({*asked, *there}):
-            yield _seed(run, seed, asked.get(seed, set()))
+            yield _seed(run, seed, asked.get(seed, set()), logs)
 
 
 def _asked(run: Path) -> dict[int, set[int]]:
@@ -68,24 +73,33 @@ def _asked(run: Path) -> dict[int, set[int]]:
     return found
 
 
-def _seed(run: Path, seed: int, asked: set[int]) -> SeedStatus:
-    folder, marks, notes = run / f"seed-{seed}", "", []
+def _seed(run: Path, seed: int, asked: set[int], logs: Said) -> SeedStatus:
+    folder, marks, notes, works = run / f"seed-{seed}", "", [], []
     there = {round_ for suffix in ("", ".part", ".drawn") for round_, _ in rounds(folder, suffix)}
     for round_ in sorted(asked | there):
-        mark, note = look(folder / f"round-{round_:02d}")
+        cell = folder / f"round-{round_:02d}"
+        by = holder(cell.with_suffix(".lock"))
+        mark, note = _look(cell, by)
         marks += mark
+        if by is not None:
+            works.append(work(cell, by, logs, _record(cell.with_suffix(".part"))))
+            note = "; ".join(filter(None, [note, str(works[-1])]))
         if note:
             notes.append(f"round {round_}: {note}")
-    return SeedStatus(run.name, seed, marks, tuple(notes))
+    return SeedStatus(run.name, seed, marks, tuple(notes), tuple(works))
 
 
 def look(cell: Path) -> tuple[str, str]:
     """The mark of a round, by its folder, and, unless it is done or not begun, what is to say about it."""
-    said = holder(cell.with_suffix(".lock"))
-    who = f"held by {said}" if said and said.alive else ""
-    if cell.is_dir():
+    return _look(cell, holder(cell.with_suffix(".lock")))
+
+
+def _look(cell: Path, by: Holder | None) -> tuple[str, str]:
+    who = f"held by {by}" if by and by.alive else ""
+    there = _files(cell)
+    if there is not None:
         try:
-            missing = [name for name in read_manifest(cell)["files"] if not (cell / name).is_file()]
+            missing = [name for name in read_manifest(cell)["files"] if name not in there]
         except CorruptStore as error:
             return BROKEN, error.what
         if missing:
@@ -96,6 +110,15 @@ def look(cell: Path) -> tuple[str, str]:
     if who:
         return HELD, f"{who}, {far} stored" if far else who
     return (STARTED, f"interrupted, {far} stored") if far else (OPEN, "")
+
+
+def _files(cell: Path) -> set[str] | None:
+    """The names of the files in a folder; None: it is none."""
+    try:
+        with os.scandir(cell) as found:
+            return {entry.name for entry in found if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _epoch(part: Path, drawn: bool) -> str:
@@ -109,6 +132,16 @@ def _epoch(part: Path, drawn: bool) -> str:
     except UNREADABLE:
         return "something that cannot be read"
     return epoch if not search else "" if drawn else f"{epoch} of a search"
+
+
+def _record(part: Path) -> str:
+    """What the last epoch that is stored gave, as a run says it; "" where there is none."""
+    try:
+        last = _header(part)["progress"]["history"][-1]
+        val = f", val {last['val_accuracy']:.2%}" if "val_accuracy" in last else ""
+        return f"epoch {last['epoch']:.0f}: loss {last['loss']:.4f}, train {last['accuracy']:.2%}{val}"
+    except (FileNotFoundError, *UNREADABLE):
+        return ""
 
 
 def stored_epoch(part: Path) -> int:

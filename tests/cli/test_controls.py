@@ -21,7 +21,6 @@ from ticketsearch.experiment import Experiment
 from ticketsearch.files import decode_state
 from ticketsearch.store import Run
 from ticketsearch.ticket import Mask, Ticket
-from ticketsearch.training.fit import fit
 from ticketsearch.training.state import Assignment, Start
 
 ACTIONS = ("reinit", "shuffle", "reshuffle", "invert", "reorder")
@@ -119,7 +118,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def trained(dense: Experiment, ticket: Ticket, order_seed: int = 0, start: Start = Start()) -> dict[str, Tensor]:  # noqa: B008
     """What the recipe makes of a mask and start weights, with nothing of a pruner in between."""
     job = Assignment(ticket, 0, order_seed, start=start)
-    (found,) = fit([job], dense.model, dense.config.recipe, dense.config.dataset, dense.data)
+    ((_, found),) = dense.train([job])
     return found.weights
 
 

@@ -20,13 +20,12 @@ from typing import Any
 
 import pyte
 import pytest
-from commands import folder, small, typed
+from commands import MEASURED, folder, small, typed
 from rich.console import Console
 
 import ticketsearch
 from ticketsearch.cell import Cell
 from ticketsearch.cli import main
-from ticketsearch.conf import OWN
 from ticketsearch.estimate import Estimate
 from ticketsearch.live import COLUMNS, LiveDisplay
 from ticketsearch.store import Run
@@ -202,7 +201,7 @@ def test_a_search_opens_with_what_it_is(seen: Seen) -> None:
     terminal, out = seen("80")
     said = " ".join(HEADER.split(terminal.text)[0].split())  # folded between words
     what = r"lth on digits \(100 to train on, 200 for validation, 397 to test on\) with resnet20"
-    recipe = r"recipe digits \(50 epochs\), 2 rounds, 1 seed; metrics " + " ".join(OWN.families())
+    recipe = r"recipe digits \(50 epochs\), 2 rounds, 1 seed; metrics " + " ".join(MEASURED)
     what = f"{what}; {recipe}"
     assert re.fullmatch(rf"{what}; 3 tickets to train, about \d+ s; results in {folder(out, 'lth')}", said)
     assert re.search("2 rounds, 2 seeds;.* 6 tickets to train, about", " ".join(seen("200")[0].text.split()))
@@ -215,6 +214,7 @@ def test_there_are_colours_unless_they_are_not_wanted(seen: Seen) -> None:
         assert {b"1"} < set(styles) if wanted else set(styles) == {b"0", b"1"}  # bold is no colour
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_gets_none(seen: Seen) -> None:
     terminal, _ = seen("poor")
     assert terminal.raw.isascii()
@@ -426,6 +426,7 @@ def test_a_mistake_on_a_terminal_leaves_it_alone(tmp_path: Path) -> None:
     assert b"\x1b" not in terminal.raw
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_a_table_for_each_run(tmp_path: Path) -> None:
     terminal = Terminal("run", "-m", *small("pruner=dense,lth", out=tmp_path / "out"))
     assert terminal.code() == 0, terminal.text
@@ -485,5 +486,5 @@ def test_a_long_search_is_refused_where_nobody_can_be_asked(
     assert printed.out == ""
     assert re.fullmatch(f"error: {MEANT}", what)
     assert right == "  there is no terminal to ask whether that is meant"
-    assert attempt == f"  try: ticketsearch run --yes {' '.join(LONG[1:])}"
+    assert attempt == f"  try: ticketsearch run --yes {shlex.join(LONG[1:])}"
     assert list(tmp_path.iterdir()) == []

@@ -75,6 +75,7 @@ def test_a_family_is_added_to_every_ticket(out: Path, tmp_path: Path, capsys: py
     assert [line for checked in verify(out) for line in checked.wrong] == []
 
 
+@pytest.mark.slow
 def test_every_family_is_measured_unless_said_otherwise_and_only_once(out: Path, capsys: pytest.CaptureFixture) -> None:
     evaluate(out, capsys)
     assert measured(out) == dict.fromkeys(OWN.families(), EVERY)
@@ -126,6 +127,7 @@ def test_a_filter_that_nothing_passes_is_told(
     assert attempt in tried.split()
 
 
+@pytest.mark.slow
 def test_names_with_commas_are_a_list(out: Path, capsys: pytest.CaptureFixture) -> None:
     printed, _ = evaluate(out, capsys, "pruner=lth,random", "metrics.calibration.bins=21")
     assert printed.count("\ndone: ") == 2

@@ -175,7 +175,7 @@ NAMES = ['it\'s "mine"', "r\u00e9sultats \u8a9e, a=b", "50% $HOME;&#(x)?*~", "20
 """The fourth is a number where yaml reads it."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])])
 def test_outputs_may_lie_in_a_folder_of_any_name(
     name: str, finished: Path, empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

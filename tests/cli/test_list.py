@@ -26,7 +26,7 @@ from ticketsearch.ticket import prunable_layers
 KINDS = {
     "datasets": "dataset", "models": "model", "pruners": "pruner", "schedules": "schedule", "rewinds": "rewind",
     "rest": "rest", "recipes": "recipe", "metrics": "metrics", "experiments": "experiment", "debug": "debug",
-    "figures": "figure",
+    "launchers": "launcher", "figures": "figure",
 }  # fmt: skip
 FACTS = {"pruners": ["source", "unit", "exact"], "models": ["parameters", "prunable"]}
 YAMLS = [(group, path.stem) for group in KINDS.values() for path in sorted((conf_dir() / group).glob("*.yaml"))]

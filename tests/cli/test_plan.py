@@ -1,18 +1,41 @@
 """`plan`: what `run` would do with the same words, from real outputs that it does not touch."""
 
 import json
+import math
 import signal
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Child, folder, run_here, small, wait_for
 
+from ticketsearch.build import build
 from ticketsearch.cell import Cell
 from ticketsearch.cli import main
+from ticketsearch.conf import OWN
 from ticketsearch.part import read_part
+from ticketsearch.plan import _sizes
 
+PRUNABLE = Path(__file__).parents[1] / "contract" / "prunable.json"
+"""Of each model, the prunable weights at its native images, as they were counted on the network itself."""
 LONGER = ("pruner=lth", "dataset.subset=600", "recipe.epochs=4")
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a network needs to know of its images."""
+
+    shape: tuple[int, int, int]
+    outputs: int
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return (0.5,) * self.shape[0]
+
+    std = mean
 
 
 def plan(capsys: pytest.CaptureFixture, *words: str) -> dict[str, dict[str, Any]]:
@@ -51,6 +74,28 @@ def test_epochs_and_bytes_are_counted_by_hand(tmp_path: Path, capsys: pytest.Cap
     assert sizes == [4 * (k + others) + (prunable // 8 if n else 0) for n, k in enumerate(kept)]
 
 
+@pytest.mark.parametrize("name", [name for name in OWN.choices("model") if name not in ("torchvision", "timm")])
+def test_a_network_is_counted_without_its_numbers(name: str) -> None:
+    known = json.loads(PRUNABLE.read_text())[name]
+    shape, _, classes = OWN.head("model", name).facts["native"].partition(", ")
+    images = Images(tuple(map(int, shape.split("x"))), int(classes.split()[0]))
+    prunable, others = _sizes(build(OWN.load("model", name), "model"), images, "default")
+    assert prunable == sum(math.prod(layer[-1]) for layer in known)
+    assert others > 0
+    assert prunable + others >= int(OWN.head("model", name).facts["parameters"].replace(",", ""))
+
+
+def test_nothing_heavy_is_imported_that_it_does_not_need(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from ticketsearch.cli import main
+code = main(["plan", "--no-probe", "out={tmp_path}"])
+sys.exit(code or ", ".join(sys.modules.keys() & {{"sklearn", "scipy.stats", "pandas", "torch._dynamo", "sympy"}}) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_is_done_is_left_and_past_rounds_tell_the_time(out: Path, capsys: pytest.CaptureFixture) -> None:
     before = files(out)
     found = plan(capsys, *small("pruner=lth", "schedule.rounds=4", out=out))
@@ -64,6 +109,7 @@ def test_what_is_done_is_left_and_past_rounds_tell_the_time(out: Path, capsys: p
     assert files(out) == before
 
 
+@pytest.mark.slow
 def test_a_killed_round_goes_on_and_a_held_one_is_left(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out"
     child = Child(tmp_path / "log", "run", *small(*LONGER, out=out))

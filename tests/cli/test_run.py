@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import Child, epochs_in, folder, identities, rows, run_here, sha_of, small, tickets, wait_for
+from commands import FAMILIES, Child, epochs_in, folder, identities, rows, run_here, sha_of, small, tickets, wait_for
 
 import ticketsearch
 from ticketsearch.errors import CorruptStore
@@ -75,6 +75,7 @@ def test_more_seeds_extend_a_run(out: Path) -> None:
     assert len(set(stored.values())) == len(stored) == 2 * (ROUNDS + 1)  # another seed, another ticket
 
 
+@pytest.mark.slow
 def test_seeds_do_not_depend_on_which_command_ran_them(out: Path, tmp_path: Path) -> None:
     run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "replicates=2")
     run_here(tmp_path / "other", "pruner=lth", f"schedule.rounds={ROUNDS}", "seed=1")
@@ -88,7 +89,7 @@ def test_metrics_asked_later_are_added_without_training(finished: Path, tmp_path
     run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "metrics=[accuracy]")
     before = identities(out)
     assert set(rows(out).family) == {"accuracy", "cost", "training"}
-    assert run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", "metrics=all")[1].epochs == []
+    assert run_here(out, "pruner=lth", f"schedule.rounds={ROUNDS}", FAMILIES)[1].epochs == []
     assert identities(out) == before
     pd.testing.assert_frame_equal(rows(out), rows(finished))
 
@@ -110,6 +111,7 @@ def test_a_lost_metrics_file_is_measured_again(out: Path, finished: Path) -> Non
     pd.testing.assert_frame_equal(rows(out), rows(finished))
 
 
+@pytest.mark.slow
 def test_two_pruners_at_the_same_moment_share_one_dense_training(tmp_path: Path) -> None:
     out, longer = tmp_path / "out", ("dataset.subset=1200", "recipe.epochs=40", "schedule.rounds=1")
     children = [Child(tmp_path / name, "run", *small(f"pruner={name}", *longer, out=out)) for name in ("lth", "random")]

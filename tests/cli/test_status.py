@@ -1,11 +1,14 @@
 """`status`: each mark shown by a real situation, on outputs that it does not touch."""
 
+import json
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import Child, folder, run_here, small, typed, wait_for
@@ -42,10 +45,23 @@ def status(out: Path, capsys: pytest.CaptureFixture) -> dict[tuple[str, int], tu
             found[last] = (seed[2], int(seed[3]), int(seed[4]), [])
         elif line.startswith("    "):
             found[last][3].append(line.strip())
+        elif line.startswith("["):
+            whole = re.fullmatch(r"\[(=*) *\] (\d+) of (\d+) rounds of (\d+) runs? trained.*", line)
+            done, asked = (sum(each[n] for each in found.values()) for n in (1, 2))
+            assert [*map(int, whole.groups()[1:])] == [done, asked, len(list(out.glob("*-*/")))]
+            assert len(whole[1]) == 20 * done // asked
         else:
             run = line
             assert (out / run).is_dir()
     return found
+
+
+def whole(out: Path, capsys: pytest.CaptureFixture) -> dict[str, Any]:
+    """What `--json` says, with the work of all seeds together."""
+    capsys.readouterr()
+    assert main(["status", "--json", f"out={out}"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    return said | {"work": [work for seed in said["seeds"] for work in seed["work"]]}
 
 
 def times(out: Path) -> dict[str, tuple[int, int, int]]:
@@ -89,18 +105,42 @@ def test_a_round_in_progress_names_its_process_and_then_that_it_was_interrupted(
     epoch = read_part(Cell(run, 0, 1).part)[0].progress.step // 5
     who = holder(run / "seed-0/round-01.lock")
     assert epoch >= 1
+    (work,) = wait_for(lambda: [w for w in whole(out, capsys)["work"] if w["state"] == "stopped"])
     held = f"round 1: held by process {child.process.pid} on {platform.node()} since "
     marks, trained, asked, (note,) = status(out, capsys)["lth", 0]
     assert (marks, trained, asked) == (">.", 0, 2)
-    assert note == f"round 1: held by {who}, epoch {epoch} stored"
     assert note.startswith(held)
+    assert note.startswith(f"round 1: held by {who}, epoch {epoch} stored; ")
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    last = read_part(Cell(run, 0, 1).part)[0].progress.history[-1]
+    numbers = f"loss {last['loss']:.4f}, train {last['accuracy']:.2%}, val {last['val_accuracy']:.2%}"
+    age = re.fullmatch(f"{user}, stopped, heard of (\\d+) s ago: epoch {epoch}: {numbers}", note.partition("; ")[2])
+    assert age, note
+    assert int(age[1]) < 60
+    assert (work["stale"], work["pid"], work["user"]) == (False, who.pid, user)
+    child.signal(signal.SIGCONT)
+    (work,) = wait_for(lambda: [w for w in whole(out, capsys)["work"] if w["state"] == "working"])
+    child.signal(signal.SIGSTOP)
     assert status(out, capsys)["dense", 0] == ("#", 1, 1, [])
 
     child.kill()
-    assert status(out, capsys)["lth", 0] == ("-.", 0, 2, [f"round 1: interrupted, epoch {epoch} stored"])
+    marks, trained, asked, (note,) = status(out, capsys)["lth", 0]
+    assert (marks, trained, asked) == ("-.", 0, 2)
+    left = (
+        f"left by process {who.pid} on {who.host}, which is gone, last heard of \\d+ s ago: the next command takes over"
+    )
+    assert re.fullmatch(f"round 1: interrupted, epoch \\d+ stored; {left}", note)
+    assert [work["state"] for work in whole(out, capsys)["work"]] == ["gone"]
+    run_here(out, *LONGER)
+    assert status(out, capsys)["lth", 0] == ("##", 2, 2, [])
+
+
+def test_a_round_in_progress_that_is_torn(out: Path, capsys: pytest.CaptureFixture) -> None:
+    run = folder(out, "lth")
+    shutil.rmtree(run / "seed-0/round-01")
     (run / "seed-0/round-01.part").write_bytes(b"torn")
     note = "round 1: interrupted, something that cannot be read stored"
-    assert status(out, capsys)["lth", 0] == ("-.", 0, 2, [note])
+    assert status(out, capsys)["lth", 0] == ("-#", 1, 2, [note])
 
 
 @pytest.mark.parametrize("damage", ["torn", "missing", "no ticket"])
@@ -159,4 +199,5 @@ def test_as_typed(finished: Path) -> None:
     done = typed("status", f"out={finished}")
     assert (done.returncode, done.stderr) == (0, "")
     dense, lth = (folder(finished, pruner).name for pruner in ("dense", "lth"))
-    assert done.stdout == f"{dense}\n  seed 0    #  1 of 1 trained\n{lth}\n  seed 0    ##  2 of 2 trained\n"
+    seeds = f"{dense}\n  seed 0    #  1 of 1 trained\n{lth}\n  seed 0    ##  2 of 2 trained\n"
+    assert done.stdout == f"{seeds}[{20 * '='}] 3 of 3 rounds of 2 runs trained\n"

@@ -18,7 +18,6 @@ from ticketsearch.console import Display
 from ticketsearch.experiment import Experiment
 from ticketsearch.files import decode_state
 from ticketsearch.ticket import Mask, Ticket
-from ticketsearch.training.fit import fit
 from ticketsearch.training.state import Assignment, Checkpoint, TrainState
 
 ROUNDS = 3
@@ -104,7 +103,7 @@ def retrained(out: Path, mask: Mask, start: dict[str, Tensor], *overrides: str) 
     experiment = Experiment.open(compose(small("pruner=dense", *overrides, out=out)), Display())
     passing = _Passing()
     job = Assignment(Ticket(mask, start), 0, 0, passing, snapshots=frozenset(range(1, 10)))
-    (trained,) = fit([job], experiment.model, experiment.config.recipe, experiment.config.dataset, experiment.data)
+    ((_, trained),) = experiment.train([job])
     return trained.weights, passing
 
 

@@ -11,6 +11,7 @@ import pytest
 from ticketsearch import errors
 from ticketsearch.cli import main
 from ticketsearch.conf import OWN
+from ticketsearch.launchers.chosen import choices
 from ticketsearch.settings import defaults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,11 @@ def test_the_table_names_every_choice(group: str) -> None:
     assert not named - set(OWN.choices(group)) - set(OWN.families())
 
 
+def test_the_table_names_every_launcher() -> None:
+    line = next(line for line in README.splitlines() if line.startswith("| `hydra/launcher` |"))
+    assert set(re.findall(r"`([a-z0-9_]+)`", line)) == set(choices(OWN))
+
+
 def test_the_printed_error_is_the_one_that_is_told(capsys: pytest.CaptureFixture) -> None:
     command, *lines = re.search(r"^```\n(\$ .*?)```", README, re.M | re.S)[1].splitlines()
     assert main(command.split()[2:]) == 2
@@ -63,6 +69,7 @@ def test_every_linked_file_exists() -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_printed_pruner_is_one_file_and_one_yaml(tmp_path: Path) -> None:
     for folder in ("ticketsearch", "conf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

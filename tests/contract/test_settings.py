@@ -256,5 +256,5 @@ def test_the_top_level_is_the_options_with_their_defaults() -> None:
 def test_the_defaults_are_what_hydra_chooses() -> None:
     chosen = {key: name for key, name in composed([], OWN)[0].items() if not key.startswith("hydra/")}
     assert settings.defaults() == {key: typed(name) for key, name in chosen.items()}
-    assert set(settings.defaults()) == set(OWN.groups) - {"figure"}
+    assert set(settings.defaults()) == set(OWN.groups) - {"figure", "launcher"}
     assert all(name in OWN.choices(group) for group, name in settings.defaults().items() if name != "null")

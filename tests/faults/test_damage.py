@@ -236,7 +236,9 @@ def test_rubbish_in_place_of_a_ticket_is_refused(out: Path, content: bytes) -> N
 # The round in progress is no result: when it is damaged, the round starts again.
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "damage", ["flipped", *(pytest.param(kind, marks=pytest.mark.slow) for kind in DAMAGE if kind != "flipped")]
+)
 def test_a_damaged_round_in_progress_is_trained_from_its_start(tmp_path: Path, damage: str) -> None:
     longer = ("pruner=dense", "dataset.subset=1200", "recipe.epochs=8")
     out = tmp_path / "out"

@@ -243,6 +243,7 @@ def test_where_the_last_run_of_a_sweep_is_wrong_nothing_is_created(
 # Data that are gone, and GPUs.
 
 
+@pytest.mark.slow
 def test_missing_images_are_told_and_nothing_is_created(
     canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -276,7 +277,11 @@ def test_without_a_gpu_nothing_is_created_for_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-LOST = [("RuntimeError", []), ("AcceleratorError", []), ("OutOfMemoryError", ["device=auto"])]
+LOST = [
+    pytest.param("RuntimeError", [], marks=pytest.mark.slow),
+    pytest.param("AcceleratorError", [], marks=pytest.mark.slow),
+    ("OutOfMemoryError", ["device=auto"]),
+]
 
 
 @pytest.mark.usefixtures("canary")

@@ -109,6 +109,7 @@ def in_progress(out: Path) -> list[str]:
 # Killed and started again.
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_where_it_was(made: Made, tmp_path: Path) -> None:
     out = shutil.copytree(made("supermask", "searching"), tmp_path / "out")
     for epoch in (1, 2):
@@ -127,11 +128,11 @@ def test_a_search_that_is_killed_goes_on_where_it_was(made: Made, tmp_path: Path
 @pytest.mark.parametrize(
     ("kind", "moment"),
     [
-        ("anneal", "drawn"),
+        pytest.param("anneal", "drawn", marks=pytest.mark.slow),
         ("anneal", "training"),
         ("supermask", "drawn"),
         pytest.param("supermask, trained", "drawn", marks=pytest.mark.slow),
-        ("supermask, trained, frozen", "drawn"),
+        pytest.param("supermask, trained, frozen", "drawn", marks=pytest.mark.slow),
     ],
 )
 def test_a_ticket_that_was_drawn_is_not_drawn_again(made: Made, tmp_path: Path, kind: str, moment: str) -> None:
@@ -259,6 +260,7 @@ def test_status_says_how_far_a_draw_is(
     epoch = stored_epoch(out, kind) if "{}" in far else 0
     assert main(["status", f"out={out}"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert [line.strip() for line in said if "round 1" in line] == [f"round 1: interrupted, {far.format(epoch)}"]
+    (told,) = (line.strip() for line in said if "round 1" in line)
+    assert told.partition(";")[0] == f"round 1: interrupted, {far.format(epoch)}"
     assert any(line.split()[2:] == ["-", "0", "of", "1", "trained"] for line in said if line.startswith("  seed"))
     assert wrong(out) == []  # what is whole is not wrong

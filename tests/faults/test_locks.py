@@ -100,6 +100,7 @@ def test_two_seeds_are_trained_side_by_side(alone: Path, tmp_path: Path) -> None
     [((), (), 1), (("replicates=3",), ("seed=1", "replicates=3"), 4)],
     ids=["the same command", "overlapping seeds"],
 )
+@pytest.mark.slow
 def test_a_cell_that_two_want_is_trained_once(
     alone: Path, tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...], seeds: int
 ) -> None:
@@ -111,7 +112,7 @@ def test_a_cell_that_two_want_is_trained_once(
     same_runs(out, alone_with(alone, tmp_path / "alone", seeds))
 
 
-@pytest.mark.parametrize("end", [signal.SIGCONT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGCONT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_what_another_holds_is_waited_for_last(alone: Path, tmp_path: Path, end: signal.Signals) -> None:
     """It goes on when the other is done, and at once when the other is killed, from where that one was."""
     out = tmp_path / "out"
@@ -171,6 +172,7 @@ def test_a_fresh_heartbeat_of_another_host_is_waited_for(begun: Path, tmp_path: 
     assert "taken over" not in child.output()
 
 
+@pytest.mark.timeout(90)  # what is not taken over is waited for without end
 def test_a_stale_heartbeat_of_another_host_is_taken_over(begun: Path, tmp_path: Path) -> None:
     write(begun, Holder("elsewhere", NOBODY, time.time() - 9999, time.time() - STALE - 1))
     _, recorder = run_here(tmp_path / "out", "pruner=lth")

@@ -86,6 +86,7 @@ def replaced(cell: Path, ticket: bytes) -> None:
     (cell / "ticket.safetensors").write_bytes(ticket)
 
 
+@pytest.mark.slow
 def test_what_was_drawn_from_another_ticket_is_drawn_anew(out: Path, tmp_path: Path) -> None:
     run_here(out, "pruner=lth", "schedule.rounds=3")
     run_here(tmp_path / "other", "pruner=lth", "schedule.rounds=1", "seed=1")
@@ -178,6 +179,7 @@ def of(out: Path, pruner: str) -> pd.DataFrame:
     return found.sort_values(["round", "family", "metric", "variant", "split", "weights"], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_measurements_against_a_dense_model_that_is_another_now_are_made_again(
     out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -76,7 +76,9 @@ def test_a_round_in_progress_says_where_it_started_from(tmp_path: Path) -> None:
     assert belongs["start"] == cell.manifest["start"]
 
 
-@pytest.mark.parametrize("name", ["seed-0.bak", "seed-x", "notes"])
+@pytest.mark.parametrize(
+    "name", ["seed-0.bak", *(pytest.param(name, marks=pytest.mark.slow) for name in ("seed-x", "notes"))]
+)
 def test_other_folders_are_left_alone(out: Path, name: str, capsys: pytest.CaptureFixture) -> None:
     run = folder(out, "lth")
     shutil.copytree(run / "seed-0", run / name)

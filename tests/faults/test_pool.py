@@ -114,6 +114,32 @@ def test_a_dense_model_that_another_process_trains_is_waited_for(tmp_path: Path)
     assert len(board.notices) == 2  # said once, and that it is done
 
 
+@pytest.mark.parametrize(
+    ("script", "others"),
+    [
+        ("echo 'error: the loss became nan'; exit 4", "its dense model fails: the loss became nan"),
+        ("kill -9 $$", ""),
+        ("exit 3", ""),
+        ("mkdir -p {}; echo 'error: no scores'; exit 4", ""),  # of its ticket: the dense model is there
+    ],
+)
+def test_a_dense_model_that_fails_is_not_trained_by_each_that_starts_from_it(
+    tmp_path: Path, script: str, others: str
+) -> None:
+    dense = tmp_path / "dense-x/seed-0/round-00"
+    jobs = [job(tmp_path, "a", script.format(dense), "dense-x"), job(tmp_path, "b", "true", "dense-x")]
+    found, board = ran([*jobs, job(tmp_path, "c", "true", "dense-x"), job(tmp_path, "d", "true")], SLOTS[:1])
+    assert [found[name].reason for name in "bcd"] == [others, others, ""]
+    assert board.begun == (["a", "d"] if others else ["a", "b", "c", "d"])
+
+
+def test_of_several_dense_models_nobody_knows_which_has_failed(tmp_path: Path) -> None:
+    first, second = (job(tmp_path, "a", "exit 4", dense) for dense in ("dense-x", "dense-y"))
+    both = Job("both", ("exit 4",), (*first.asked, *second.asked), first.last, first.log)
+    found, _ = ran([both, job(tmp_path, "b", "true", "dense-y")], SLOTS[:1])
+    assert (found["both"].state, found["b"].state) == ("failed", "done")
+
+
 def test_failures_stop_no_other_and_say_why(tmp_path: Path) -> None:
     scripts = {
         "told": "echo 'error: no images'; echo '  they go to data'; exit 3",

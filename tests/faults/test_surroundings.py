@@ -51,6 +51,7 @@ def test_a_damaged_rewind_point_is_trained_again_when_it_is_asked_for(out: Path,
     assert (dense / POINT / "state.safetensors").read_bytes() == original.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_initialisation_is_made_again_for_the_next_round(out: Path, finished: Path, tmp_path: Path) -> None:
     dense = folder(out, "dense")
     flip(dense / "seed-0/rewind-0/state.safetensors")
@@ -196,6 +197,7 @@ def test_another_torch_is_told_and_noted_with_each_round(out: Path, monkeypatch:
     assert wrong(out) == []
 
 
+@pytest.mark.slow
 def test_a_round_that_two_torches_trained_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, longer = tmp_path / "out", ("pruner=dense", "dataset.subset=1200", "recipe.epochs=8")
     child = Child(tmp_path / "log", "run", *small(*longer, out=out))

@@ -219,6 +219,7 @@ def test_initial_statistics_leave_the_parameters_at_the_step() -> None:
         assert torch.equal(tensor, past.snapshots[2 * PER_EPOCH if name in NAMES else 0].weights[name])
 
 
+@pytest.mark.slow
 def test_a_run_rewinds_to_moments_that_it_kept_and_comes_out_the_same(tmp_path: Path) -> None:
     words = ["recipe.optimiser=adam", "recipe.lr=0.01", "schedule.rounds=1"]
     words += ["rewind=step", "rewind.at=1ep", "rewind.optimiser=step"]

@@ -12,7 +12,7 @@ from ticketsearch.analysis.regions import regions
 from ticketsearch.api import load
 from ticketsearch.results import load_results
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("main job")]  # it is run once
 
 TOTAL = 267_408
 """3x3 convolutions: 9 x (16 + 6 x 16 x 16 + (16 + 5 x 32) x 32 + (32 + 5 x 64) x 64)."""

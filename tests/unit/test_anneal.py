@@ -159,6 +159,7 @@ def test_the_best_of_all_masks_is_found(seed: int) -> None:
     assert losses(seed)[places_of(drawn)] == pytest.approx(order[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_at_one_temperature_masks_are_visited_as_boltzmann_says() -> None:
     """What Metropolis et al. (1953) is for: exchanges are as likely one way as the other, so that masks are visited in
     proportion to exp(-loss / T), and what is tried is an exchange away from that. The mean loss of what is tried,

@@ -116,6 +116,7 @@ def test_a_dataset_without_the_metric_is_said_on_the_page_of_the_others() -> Non
     assert notes(page) == "not drawn: mnist lenet300 (there is no metric to draw)"
 
 
+@pytest.mark.slow
 def test_many_runs_and_metrics_are_apart() -> None:
     names = [f"digits-resnet20-quite_a_long_pruner_{n:03d}-{n:08x}" for n in range(30)]
     metrics = ("accuracy", "nll", "ece", "sce")

@@ -157,6 +157,7 @@ def test_a_mask_with_what_is_held_survives_its_file() -> None:
     assert all(torch.equal(stored.start[name], weights[name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_where_one_channel_a_layer_is_left_it_is_told(tmp_path: Path) -> None:
     for pruner, count in (("channel_l1", 2), ("early_bird", 2)):
         _, recorder = run_here(tmp_path, f"pruner={pruner}", "schedule=explicit", "schedule.sparsities=[0.97,0.99]")

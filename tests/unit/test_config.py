@@ -13,6 +13,7 @@ from ticketsearch.cli import main
 from ticketsearch.compose import compose
 from ticketsearch.conf import OWN, conf_dir
 from ticketsearch.config import PARTS, Config
+from ticketsearch.launchers.chosen import taken_off
 from ticketsearch.overrides import expanded
 
 GOLDEN = {
@@ -184,7 +185,7 @@ def test_every_yaml_begins_with_a_command_that_chooses_it(
     first = lines[1] if lines[0].startswith("# @package") else lines[0]
     words = shlex.split(first.removeprefix("# "))
     assert words[:2] in (["ticketsearch", "run"], ["ticketsearch", "plot"])
-    wanted = [f"{path.parent}={path.stem}"]
+    wanted = [f"{'hydra/' * (path.parent.name == 'launcher')}{path.parent}={path.stem}"]
     if len(path.parts) == 3:  # debug/model/tiny_NAME.yaml is what debug=tiny makes of model=NAME
         debug, _, name = path.stem.partition("_")
         wanted = [f"debug={debug}", f"{path.parts[1]}={name}"]
@@ -193,13 +194,16 @@ def test_every_yaml_begins_with_a_command_that_chooses_it(
         assert main([*words[1:], f"out={tmp_path}"]) == 2
         assert capsys.readouterr().err.startswith("error: no runs in ")  # the last thing that is checked
         return
-    config = composed(" ".join(expanded([word for word in words[2:] if word != "-m"], OWN)[0]))
+    about_runs, _ = taken_off([word for word in words[2:] if word != "-m"], sweep=True)
+    config = composed(" ".join(expanded(about_runs, OWN)[0]))
     assert str(path.parent) not in PARTS or config.names[str(path.parent)] in (path.stem, "digits")  # auto is digits
     stored = json.loads(json.dumps(config.stored()))
     assert OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(OmegaConf.create(stored)))) == stored
 
 
-@pytest.mark.parametrize("path", [path for path in YAMLS if str(path.parent) in (*PARTS, "metrics", "figure")], ids=str)
+@pytest.mark.parametrize(
+    "path", [path for path in YAMLS if str(path.parent) in (*PARTS, "metrics", "figure", "launcher")], ids=str
+)
 def test_every_yaml_says_in_a_line_what_it_is(path: Path) -> None:
     second = (conf_dir() / path).read_text().splitlines()[1]
     assert second.startswith("# ")

@@ -93,6 +93,7 @@ def test_missing_rows_are_named_with_the_command(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_many_runs_are_apart_and_files_are_the_same_again(tmp_path: Path) -> None:
     kinds = [kind for group in GROUPS.values() for kind in group]
     values = {f"{kind}-{severity}": 0.1 for kind in kinds for severity in (1, 2, 3, 4, 5)}

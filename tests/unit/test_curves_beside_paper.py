@@ -141,6 +141,7 @@ def boxes(page: Page) -> Iterator[Any]:
         yield from (text.get_window_extent() for text in cell.texts if text.get_text())
 
 
+@pytest.mark.slow
 def test_nothing_of_the_papers_own_curves_overlaps(drawn: dict[str, tuple[Page, pd.DataFrame]]) -> None:
     figure = Curves(panels="paper", dataset=("cifar10", "cifar100"), metrics=("accuracy", "hessian_trace_weight"))
     figure.draw(published().rows(), Path("unused"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ticketsearch.conf import OWN
 from ticketsearch.errors import UsageError
 from ticketsearch.launchers.chosen import keys, taken_off
 from ticketsearch.launchers.devices import Devices
@@ -65,6 +66,6 @@ def test_the_words_of_the_launcher_are_taken_off_and_their_commas_are_no_sweep()
 
 
 def test_completion_knows_the_launcher_and_its_settings() -> None:
-    assert keys("") == {"hydra/launcher": ("basic", "devices")}
+    assert keys("", OWN) == {"hydra/launcher": ("basic", "devices", "slurm", "submitit_slurm")}
     settings = {f"hydra.launcher.{name}" for name in ("devices", "per_device", "slots", "threads")}
-    assert keys("devices").keys() == settings | {"hydra/launcher"}
+    assert keys("devices", OWN).keys() == settings | {"hydra/launcher"}

@@ -1,12 +1,14 @@
 """The embedded digits: which image is in which split must never change."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from ticketsearch.data import digits
 from ticketsearch.data.base import Data, Split
 from ticketsearch.data.digits import Digits
 
@@ -100,3 +102,10 @@ def test_sizes_that_just_fit(validation: int, subset: int) -> None:
 def test_impossible_sizes_raise(validation: int, subset: int | None) -> None:
     with pytest.raises(ValueError, match="1400 training images cannot give"):
         Digits(validation=validation, subset=subset).load()
+
+
+def test_they_are_found_in_another_version_of_scikit_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert digits._file().is_file()
+    here = Digits().load().fingerprint()
+    monkeypatch.setattr(digits, "_file", lambda: tmp_path / "elsewhere.csv.gz")
+    assert Digits().load().fingerprint() == here

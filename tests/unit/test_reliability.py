@@ -95,6 +95,7 @@ def test_missing_rows_are_named_with_the_command(tmp_path: Path) -> None:
     assert refused.value.attempt == "ticketsearch evaluate 'metrics=[calibration]'"
 
 
+@pytest.mark.slow
 def test_many_runs_are_apart_and_files_are_the_same_again(tmp_path: Path) -> None:
     names = [f"digits-resnet20-quite_a_long_pruner_{n}-{n:08x}" for n in range(4)]
     rows = frame(*(line for name in names for n in (0, 3, 7, 14) for line in diagram(name, n)))

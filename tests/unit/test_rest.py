@@ -56,6 +56,7 @@ def test_what_they_hold_is_part_of_the_id_and_of_the_file(searched: Path, tmp_pa
     assert main(["verify", f"out={searched}"]) == 0
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_with_what_they_hold(searched: Path, tmp_path: Path) -> None:
     out, words = tmp_path / "out", ("pruner=lth", "rest=freeze_or_zero", "schedule.rounds=3")
     child = Child(tmp_path / "log", "run", *small(*words, out=out))

@@ -7,12 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import folder, run_here
+from commands import MEASURED, folder, run_here
 from rows import COLUMNS
 
 import ticketsearch
 from ticketsearch.cell import Cell
-from ticketsearch.conf import OWN
 from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.results import SCHEMA, encode_rows, read_rows
 
@@ -178,7 +177,7 @@ def test_a_metric_that_fails_loses_no_round(moody: tuple[Path, list[str]], tmp_p
     assert pd.isna(row.value)
     assert any("moody" in notice and "not today" in notice for notice in recorder.notices)
     rows = ticketsearch.load_results(tmp_path / "out")
-    assert set(rows[rows["round"] == 1].family) == {*OWN.families(), "cost", "moody", "speed", "training"}
+    assert set(rows[rows["round"] == 1].family) == {*MEASURED, "cost", "moody", "speed", "training"}
 
 
 def test_a_metric_that_failed_is_measured_again(moody: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def _kinds() -> dict[str, str]:
     from ticketsearch.settings import defaults
 
     alone = ("rest", "debug")  # words that have no plural
-    return {group if group.endswith("s") or group in alone else f"{group}s": group for group in [*defaults(), "figure"]}
+    groups = [*defaults(), "launcher", "figure"]
+    return {group if group.endswith("s") or group in alone else f"{group}s": group for group in groups}
 
 
 def _kind(word: str, kinds: Mapping[str, str]) -> str:

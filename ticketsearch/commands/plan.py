@@ -62,7 +62,7 @@ def _plan(arguments: list[str]) -> int:
     typed = sort_out(arguments, "plan", COMMAND.switches, COMMAND.valued)
     conf = Conf.beside(typed.flags.get("--config-dir"), "plan")
     sweep = bool(typed.flags.keys() & {"-m", "--multirun"})
-    words, _ = taken_off(typed.words, sweep)  # where runs take place changes nothing of what they do
+    words, _ = taken_off(typed.words, sweep, conf)  # where runs take place changes nothing of what they do
     configs = composed(words, conf, sweep)
 
     from ticketsearch.console import Display

@@ -12,13 +12,12 @@ from ticketsearch.errors import UsageError
 if TYPE_CHECKING:
     from ticketsearch.conf import Conf
     from ticketsearch.config import Config
-    from ticketsearch.launchers.devices import Devices
 
 _HELP = """\
 Draw a ticket per round, train it, evaluate it. What is done already is not done again: the same command resumes,
 and more rounds or seeds extend a run.
 
-usage: ticketsearch run [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--yes] [--config-dir FOLDER] [--cfg job]
+usage: ticketsearch run [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--dense] [--yes] [--config-dir FOLDER] [--cfg job]
 
 groups, and what can be chosen in each (`ticketsearch list GROUP` says more):
 {groups}
@@ -34,9 +33,14 @@ sweeps on several devices at once (`-m hydra/launcher=devices`; GPUs, their shar
   hydra.launcher.slots        runs at a time; null: as many as there is room for
   hydra.launcher.threads      of a run; null: 1 on the CPU
 
+sweeps on a cluster (`-m hydra/launcher=slurm`; what it asks for is kept in --config-dir FOLDER/launcher/NAME.yaml):
+{slurm}
+                              any other option of sbatch in additional_parameters; docs/sweeps.md
+
 flags:
   -m, --multirun       a sweep: every combination of the values in lists (seed=0,1,2), or of all
                        choices ('pruner=glob(*)')
+  --dense              only the dense model that the search starts from, for all that start from it
   --yes                begin without asking, even if it takes more than an hour on a CPU
   --config-dir FOLDER  yamls of your own, in folders of their groups; packages with their code go in `extensions`
   --cfg job            show the configuration and stop
@@ -50,6 +54,7 @@ examples:
   ticketsearch run -m pruner=lth,omp,random seed=0,1,2
   ticketsearch run -m pruner=lth,omp,random seed=0,1,2 hydra/launcher=devices
   ticketsearch run -m pruner=lth,omp hydra/launcher=devices hydra.launcher.per_device=2
+  ticketsearch run -m pruner=lth,omp seed=0,1,2 hydra/launcher=slurm hydra.launcher.partition=gpu
   ticketsearch run experiment=smoke                  a preset: seconds, to see that everything works
   ticketsearch run pruner=lth debug=tiny             anything at its smallest, apart from real results
   ticketsearch run pruner=lth --cfg job
@@ -64,6 +69,8 @@ LONG = 3600
 def help_text() -> str:
     """The help, with what can be chosen."""
     from ticketsearch.conf import OWN
+    from ticketsearch.launchers.chosen import SETTINGS
+    from ticketsearch.launchers.chosen import keys as launched
     from ticketsearch.settings import defaults, top_level
 
     groups = "\n".join(
@@ -71,7 +78,11 @@ def help_text() -> str:
         for group in defaults()
     )
     keys = "\n".join(f"  {key:<11} {value:<9} {said}" for key, value, said in top_level())
-    return _HELP.format(groups=groups, keys=keys)
+    slurm = [key.rpartition(".")[2] for key in launched("slurm", OWN) if key.startswith(SETTINGS)]
+    words = textwrap.fill(
+        " ".join(slurm), 110, initial_indent="  hydra.launcher.             ", subsequent_indent=" " * 30
+    )
+    return _HELP.format(groups=groups, keys=keys, slurm=words)
 
 
 def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
@@ -79,7 +90,7 @@ def keys(typed: Mapping[str, str], conf: "Conf") -> Mapping[str, Sequence[str]]:
     from ticketsearch.launchers import chosen
     from ticketsearch.settings import of_a_run
 
-    return of_a_run(typed, conf) | chosen.keys(typed.get(chosen.GROUP, ""))
+    return of_a_run(typed, conf) | chosen.keys(typed.get(chosen.GROUP, ""), conf)
 
 
 def main(arguments: list[str]) -> int:
@@ -105,12 +116,17 @@ def _main(arguments: list[str]) -> int:
         raise UsageError("--cfg shows the job's configuration", "it is written --cfg job", "ticketsearch run --cfg job")
     conf = Conf.beside(typed.flags.get("--config-dir"))
     sweep = bool(typed.flags.keys() & {"-m", "--multirun"})
-    words, launcher = taken_off(typed.words, sweep)
+    words, launcher = taken_off(typed.words, sweep, conf)
     configs = composed(words, conf, sweep)
     if "--cfg" in typed.flags:
         return _show(configs)
+    if sweep and "--dense" in typed.flags:
+        raise UsageError("--dense is of one run", "launchers begin with dense models by themselves", "", "--dense")
     unasked = "" if "--yes" in typed.flags else f"ticketsearch run --yes {shlex.join(arguments)}"
-    return _launch(configs, launcher, unasked) if launcher else _run(configs, unasked)
+    if launcher:
+        launcher.launch(configs, lambda seconds: _ask(seconds, unasked))
+        return 0
+    return _run(configs, unasked, "--dense" in typed.flags)
 
 
 def composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]":
@@ -126,8 +142,11 @@ def composed(words: Sequence[str], conf: "Conf", sweep: object) -> "list[Config]
     jobs = expanded(words, conf) if sweep else [words]
     if len(jobs) > MANY:
         sys.stderr.write(f"checking {len(jobs)} runs\n")
+    listed = conf.listed()
+    if len(jobs) == 1 and not any(word.startswith("controls=") for word in words):
+        return [compose(jobs[0], listed)]  # to remember what each choice of one run means takes longer than it saves
     composing = Compositions()
-    return [compose(job, conf, composing) for job in jobs]
+    return [compose(job, listed, composing) for job in jobs]
 
 
 def _show(configs: "Sequence[Config]") -> int:
@@ -140,14 +159,7 @@ def _show(configs: "Sequence[Config]") -> int:
     return 0
 
 
-def _launch(configs: "Sequence[Config]", launcher: "Devices", unasked: str) -> int:
-    from ticketsearch.launchers.launch import launch
-
-    launch(configs, launcher, lambda seconds: _ask(seconds, unasked))
-    return 0
-
-
-def _run(configs: "Sequence[Config]", unasked: str) -> int:
+def _run(configs: "Sequence[Config]", unasked: str, dense: bool) -> int:
     from ticketsearch.estimate import estimate
     from ticketsearch.experiment import Experiment
     from ticketsearch.live import display
@@ -163,9 +175,10 @@ def _run(configs: "Sequence[Config]", unasked: str) -> int:
         return 0
     with display() as shown:
         search = Experiment.open(configs[0], shown)
-        left = estimate(search)
-        _ask(left.seconds if on_cpu else 0, unasked)
-        run(search, shown, left)
+        for part in [stage for stage in search.stages if stage.dense is stage] if dense else [search]:
+            left = estimate(part)
+            _ask(left.seconds if on_cpu else 0, unasked)
+            run(part, shown, left)
     return 0
 
 
@@ -200,7 +213,7 @@ def _ask(seconds: float, unasked: str) -> None:
 COMMAND = Command(
     main,
     help_text,
-    switches=("-m", "--multirun", "--yes"),
+    switches=("-m", "--multirun", "--dense", "--yes"),
     valued={"--config-dir": (), "--cfg": ("job",)},
     keys=keys,
 )

@@ -126,8 +126,12 @@ def _show(parts: Sequence["Part"]) -> None:
 
     from ticketsearch.analysis.page import Heading, Table, narrow
 
-    console = Console(file=sys.stdout, highlight=False)
-    wide = Console(file=sys.stdout, highlight=False, width=10_000)  # in one that is too narrow Rich cuts numbers
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # Rich would end with code 1; a reader that has seen enough is no error
+
+    console = Piped(file=sys.stdout, highlight=False)
+    wide = Piped(file=sys.stdout, highlight=False, width=10_000)  # in one that is too narrow Rich cuts numbers
     for part in parts:
         if isinstance(part, Heading):
             console.print(f"\n{part.text}", style="bold", markup=False)

@@ -4,12 +4,13 @@ part).
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from annotated_types import Ge
-from sklearn.datasets import load_digits
 
 from ticketsearch.data.base import Dataset, Split
 
@@ -39,8 +40,25 @@ class Digits(Dataset):
     sample: Annotated[int, Ge(1)] = field(default=200, metadata={"identity": False})
 
     def read(self) -> tuple[Split, Split]:
-        pixels, labels = load_digits(return_X_y=True)
+        pixels, labels = _numbers(_file())
         order = sorted(range(len(labels)), key=lambda i: hashlib.sha256(str(i).encode()).digest())
         images = torch.from_numpy(np.rint(pixels[order] * (255 / 16)).astype(np.uint8)).view(-1, *self.shape)
         everything = Split(images, torch.from_numpy(labels[order].astype(np.int64)))
         return everything[:-_TEST], everything[-_TEST:]
+
+
+def _file() -> Path:
+    """Where scikit-learn has them; it is not imported, which takes longer than a step of training."""
+    found = find_spec("sklearn")
+    return Path((found and found.origin) or "").parent / "datasets" / "data" / "digits.csv.gz"
+
+
+def _numbers(file: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pixels from 0 to 16 [N, 64] and labels [N]: a line of the file each, the label last."""
+    if not file.is_file():  # in another version it may lie elsewhere
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        return pixels, labels
+    numbers = np.loadtxt(file, delimiter=",")
+    return numbers[:, :-1], numbers[:, -1]

@@ -1,4 +1,4 @@
-"""Datasets that lie in a folder of the user's, read and checked by torchvision."""
+"""Datasets that lie in a folder of the user's, in their official files."""
 
 import os
 import re

@@ -7,39 +7,43 @@ other key is.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ticketsearch.conf import OWN, Conf
 from ticketsearch.errors import UsageError, closest
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-    from ticketsearch.launchers.devices import Devices
+    from ticketsearch.launchers.launcher import Launcher
 
 GROUP, SETTINGS = "hydra/launcher", "hydra.launcher."
-LAUNCHERS = {"basic": "", "devices": "ticketsearch.launchers.devices.Devices"}
-"""Name -> the class of its settings; "" runs one after another in this process, as without a launcher."""
+BASIC = "basic"
+"""The word for none: one run after another in this process."""
+_BASE = "ticketsearch.launchers.launcher.Launcher"
 
 
-def keys(name: str) -> dict[str, tuple[str, ...]]:
+def choices(conf: Conf) -> tuple[str, ...]:
+    """What can be typed behind `hydra/launcher=`."""
+    return (BASIC, *conf.choices("launcher"))
+
+
+def keys(name: str, conf: Conf) -> dict[str, tuple[str, ...]]:
     """Every key of a launcher -> its values, read without importing it."""
-    from ticketsearch.settings import below
+    from ticketsearch.settings import below, node
 
-    target = LAUNCHERS.get(name)
-    found = below(SETTINGS.rstrip("."), {"_target_": target}) if target else {}
-    return {GROUP: tuple(LAUNCHERS)} | found
+    return {GROUP: choices(conf)} | below(SETTINGS.rstrip("."), node(conf, "launcher", name))
 
 
-def taken_off(words: Sequence[str], sweep: bool) -> "tuple[list[str], Devices | None]":
+def taken_off(words: Sequence[str], sweep: bool, conf: Conf = OWN) -> "tuple[list[str], Launcher | None]":
     """The words that are about the runs, and the launcher; None: the one that there is without.
 
     Args:
         words: as typed, without flags.
         sweep: whether there may be several runs.
+        conf: what can be chosen.
 
     Raises:
         UsageError: there is no such launcher, it has no such setting, or nothing is to be launched.
     """
-    from ticketsearch.build import build
-
     about = {word: _parsed(word) for word in words if word.lstrip("+").startswith((GROUP + "=", SETTINGS))}
     left = [word for word in words if word not in about]
     values: dict[str, Any] = {}
@@ -48,25 +52,45 @@ def taken_off(words: Sequence[str], sweep: bool) -> "tuple[list[str], Devices | 
         if key in values:
             raise UsageError(f"{key} is given twice", "each key takes one value", "ticketsearch run --help")
         values[key] = _value(override)
-    name = values.pop(GROUP, "basic")
-    if name not in LAUNCHERS:
+    name = values.pop(GROUP, BASIC)
+    if name not in choices(conf):
         attempt, helped = f"ticketsearch run -m {GROUP}={{}}", "ticketsearch run --help"
-        raise closest(str(name), LAUNCHERS, f"no launcher {name!r}", attempt, helped, f"{GROUP}={name}")
-    if LAUNCHERS[name] and not sweep:
+        raise closest(str(name), choices(conf), f"no launcher {name!r}", attempt, helped, f"{GROUP}={name}")
+    if name == BASIC:
+        if values:
+            raise _without_launcher(next(iter(values)), conf)
+        return left, None
+    if not sweep:
         right = "a launcher is for sweeps; -m makes one"
         raise UsageError("there is nothing to launch", right, f"ticketsearch run -m {GROUP}={name}")
-    if not LAUNCHERS[name]:
-        if values:
-            right = f"it is a setting of {GROUP}=devices"
-            raise UsageError(f"unknown key {next(iter(values))}", right, f"ticketsearch run -m {GROUP}=devices")
-        return left, None
-    node = {"_target_": LAUNCHERS[name]} | {key.removeprefix(SETTINGS): value for key, value in values.items()}
+    return left, _built(name, values, conf, left)
+
+
+def _without_launcher(key: str, conf: Conf) -> UsageError:
+    """What is said of a setting of a launcher that is not chosen."""
+    having = [name for name in conf.choices("launcher") if key in keys(name, conf)]
+    name = next(iter(having), "devices")
+    what, right = f"unknown key {key}", f"it is a setting of {GROUP}={' and of '.join(having) or name}"
+    return UsageError(what, right, f"ticketsearch run -m {GROUP}={name}")
+
+
+def _built(name: str, values: dict[str, Any], conf: Conf, left: Sequence[str]) -> "Launcher":
+    """The launcher of a name: its yaml, and above it what is typed."""
+    from ticketsearch.build import build
+    from ticketsearch.settings import settings
+
+    node = conf.load("launcher", name)
+    lists = {key for key, setting in settings(str(node.get("_target_"))).items() if setting.many}
+    for key, value in values.items():
+        setting = key.removeprefix(SETTINGS)
+        many = isinstance(value, list)
+        node[setting] = value if many == (setting in lists) else ",".join(map(str, value)) if many else [value]
+    launcher: Launcher = build(node, SETTINGS.rstrip("."), base=_BASE, command="run -m")
     if any(word.lstrip("+").startswith("device=") for word in left):
-        right = f"{GROUP}={name} gives each run its device: {SETTINGS}devices says which"
-        raise UsageError(
-            "device is typed", right, f"ticketsearch run -m {GROUP}={name} {SETTINGS}devices=cpu", "device"
-        )
-    return left, build(node, SETTINGS.rstrip("."), command="run -m")
+        right = f"{GROUP}={name} gives each run its device: {SETTINGS}{launcher.on_cpu} is the CPU"
+        attempt = f"ticketsearch run -m {GROUP}={name} {SETTINGS}{launcher.on_cpu}"
+        raise UsageError("device is typed", right, attempt, "device")
+    return launcher
 
 
 def _parsed(word: str) -> "Override":
@@ -79,5 +103,4 @@ def _value(override: "Override") -> Any:
     """What was typed; words with commas between them are a list here and no sweep."""
     if override.is_sweep_override() and override.is_discrete_sweep():
         return [str(getattr(item, "text", item)) for item in override.sweep_iterator()]
-    value = override.value()
-    return [value] if override.key_or_group == f"{SETTINGS}devices" and not isinstance(value, list) else value
+    return override.value()

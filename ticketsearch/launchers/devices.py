@@ -2,13 +2,17 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
 from ticketsearch.errors import UsageError
+from ticketsearch.launchers.launcher import Launcher
+
+if TYPE_CHECKING:
+    from ticketsearch.config import Config
 
 ALONE = ("auto", "cpu", "cuda")
 """Words that mean all that there is of a kind."""
@@ -30,7 +34,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Devices:
+class Devices(Launcher):
     """Settings of `hydra/launcher=devices`.
 
     Attributes:
@@ -41,6 +45,7 @@ class Devices:
         threads: of a run that has not begun with another number; null: 1 on the CPU, its share of the cores on a GPU.
     """
 
+    on_cpu: ClassVar[str] = "devices=cpu"
     devices: tuple[str, ...] = field(default=("auto",), metadata={"example": "cpu"})
     per_device: Annotated[int, Ge(1), Le(64)] = 1
     slots: Annotated[int, Ge(1), Le(1024)] | None = None
@@ -54,6 +59,12 @@ class Devices:
                 raise ValueError(f"no device {name!r}: auto, cpu, cuda, or GPUs such as cuda:0")
             if name in ALONE and len(self.devices) > 1:
                 raise ValueError(f"{name} stands alone: it means all that there is")
+
+    def launch(self, configs: "Sequence[Config]", ask: Callable[[float], None]) -> None:
+        """A process for each run, as many at a time as there are slots: see `Launcher.launch`."""
+        from ticketsearch.launchers.launch import launch
+
+        launch(configs, self, ask)
 
     def places(self, visible: int, cores: int, seen: str | None = None) -> list[Slot]:
         """The slots, those of one GPU as far from each other as there are GPUs.

@@ -37,7 +37,7 @@ def launch(configs: Sequence[Config], settings: Devices, ask: Callable[[float], 
     started = time.monotonic()
     with board(len(found)) as shown:
         outcomes = Pool(found, slots, shown).run()
-    _tell(outcomes, time.monotonic() - started)
+    tell(outcomes, time.monotonic() - started)
 
 
 def outcomes(configs: Sequence[Config], settings: Devices) -> list[Outcome]:
@@ -68,7 +68,7 @@ def _opening(
     return f"{plural(len(found), 'run')} in {names} on {on}; {train}{about}"
 
 
-def _tell(outcomes: Sequence[Outcome], seconds: float) -> None:
+def tell(outcomes: Sequence[Outcome], seconds: float) -> None:
     """The last lines: how many runs came to what, and what failed and why.
 
     Raises:

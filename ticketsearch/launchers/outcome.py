@@ -1,7 +1,6 @@
 """What a job of a sweep is doing, and what came of it."""
 
 import re
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Literal
@@ -39,14 +38,12 @@ class Running:
     Attributes:
         job: which.
         slot: where.
-        process: that runs it.
-        since: the byte of its log at which the process began to write.
+        since: the byte of its log behind which is what it says now.
         begun: by the monotonic clock, in seconds.
     """
 
     job: Job
     slot: Slot
-    process: "subprocess.Popen[bytes]"
     since: int
     begun: float = field(default_factory=time.monotonic)
 
@@ -62,7 +59,7 @@ class Running:
         return re.sub(r"^\S+ seed (\d+) round +(\d+)", r"seed \1 round \2", lines[-1]) if lines else "starting"
 
     def outcome(self, code: int) -> Outcome:
-        """What came of it, by the exit code of its process."""
+        """What came of it, by the exit code of its process; negative: the signal that killed it."""
         if code == 0:
             return Outcome(self.job, "done", seconds=self.seconds)
         return Outcome(self.job, "failed", self.job.reason(code, self.since), self.seconds)

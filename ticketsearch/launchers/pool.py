@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ticketsearch.cell import Cell
+from ticketsearch.errors import RunFailed
 from ticketsearch.launchers.board import Board
 from ticketsearch.launchers.devices import Slot
 from ticketsearch.launchers.job import Job, working_on
@@ -18,6 +20,13 @@ from ticketsearch.stopping import second
 
 POLL = 0.1
 """Seconds between two looks at the processes."""
+
+
+@dataclass(frozen=True)
+class _Process(Running):
+    """A job in its slot, and the process that runs it."""
+
+    process: "subprocess.Popen[bytes]" = field(kw_only=True)
 
 
 class Pool:
@@ -31,7 +40,7 @@ class Pool:
 
     def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], board: Board) -> None:
         self._waiting, self._free, self._board = list(jobs), list(slots), board
-        self._running: list[Running] = []
+        self._running: list[_Process] = []
         self._outcomes: list[Outcome] = []
         self._told = ""
 
@@ -89,7 +98,7 @@ class Pool:
                 log.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} {slot.name}: {command}\n".encode())
                 log.flush()
                 since = log.tell()  # before the process, with which the position in the file is shared
-                begun = Running(job, slot, _process(job, slot, log), since)
+                begun = _Process(job, slot, since, process=_process(job, slot, log))
         except OSError as error:
             self._free.append(slot)
             self._over(Outcome(job, "failed", f"{error.filename or 'its process'}: {error.strerror or error}"))
@@ -104,7 +113,19 @@ class Pool:
             if code is not None:
                 self._running.remove(running)
                 self._free.append(running.slot)
-                self._over(running.outcome(code))
+                outcome = running.outcome(code)
+                self._over(outcome)
+                if code == RunFailed.exit_code:
+                    self._give_up(outcome)
+
+    def _give_up(self, failed: Outcome) -> None:
+        """What starts from a dense model that fails, of a diverging loss say, would train it anew to find that out. A
+        job that was killed, or of which nobody knows which of several models failed, says nothing of others.
+        """
+        lost = failed.job.untrained
+        for job in [job for job in self._waiting if len(failed.job.dense) == 1 and job.dense & lost]:
+            self._waiting.remove(job)
+            self._over(Outcome(job, "failed", f"its dense model fails: {failed.reason}"))
 
     def _over(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)

@@ -1,5 +1,7 @@
 """Adam (Kingma & Ba 2015) in one kernel, which skips the update on the device when the loss was not finite."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ class Adam(SGD):
         return [self.momentum[name], self.momentum[name + SQUARE]]
 
     @torch.no_grad()
-    def step(self, lr: float, loss: Tensor) -> None:
+    def step(self, lr: float | Tensor, loss: Tensor) -> None:
         used = {name: p for name, p in self._parameters.items() if p.grad is not None}
         skipped, steps = not_finite(loss), self.momentum[STEPS]
         steps += 1
@@ -38,7 +40,7 @@ class Adam(SGD):
             [self.momentum[name + SQUARE] for name in used],
             [],
             [steps] * len(used),
-            lr=lr,
+            lr=cast(Any, lr),  # a number, or a tensor that a graph reads
             beta1=self._recipe.momentum,
             beta2=self._recipe.beta2,
             weight_decay=self._recipe.weight_decay,

@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from operator import mul
 from statistics import median
+from typing import cast
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ticketsearch.data.base import Data, Dataset
@@ -19,12 +19,10 @@ from ticketsearch.errors import RunFailed
 from ticketsearch.provenance import environment
 from ticketsearch.stopping import Stopped, check, deferred
 from ticketsearch.ticket import Mask, Ticket
-from ticketsearch.training.adam import Adam
 from ticketsearch.training.dynamics import Dynamics, Moment
-from ticketsearch.training.hold import Hold
+from ticketsearch.training.engine import Engine
 from ticketsearch.training.predict import predict
 from ticketsearch.training.recipe import Recipe
-from ticketsearch.training.sgd import SGD
 from ticketsearch.training.state import Assignment, Progress, Start, Trained, TrainState, Within
 
 WINDOW = 50
@@ -32,30 +30,46 @@ WINDOW = 50
 
 
 class Training:
-    """One assignment on one model: the model's weights and SGD's momentum are its state."""
+    """One assignment on one model: the model's weights and SGD's momentum are its state.
 
-    def __init__(self, model: nn.Module, job: Assignment, recipe: Recipe, dataset: Dataset, data: Data) -> None:
+    Args:
+        model: a network of the right shape; its weights are overwritten.
+        job: the ticket to train.
+        recipe: how to train.
+        dataset: how training images are cropped and flipped.
+        data: the images, on the device to train on.
+        engine: executes the updates; None: eagerly.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        job: Assignment,
+        recipe: Recipe,
+        dataset: Dataset,
+        data: Data,
+        engine: Engine | None = None,
+    ) -> None:
         self.model, self.job, self.recipe, self.data = model, job, recipe, data
         self.device = data.train.labels.device
         self.batches = Batches(data.train, dataset, recipe.batch_size, job.order_seed)
-        self.parameters = dict(model.named_parameters())
-        self.optimiser = (Adam if recipe.optimiser == "adam" else SGD)(self.parameters, recipe)
+        self.update = (engine or Engine()).update(model, recipe)
+        self.parameters, self.optimiser = self.update.parameters, self.update.optimiser
         self.dynamics = job.dynamics
         self.drawn: Ticket | None = None
         self.load(job.checkpoint.load() or self._fresh())
         self.unread: list[Tensor] = []
         self.logits: dict[str, Tensor] = {}
-        half = recipe.precision == "bfloat16"
-        self.precision = torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext()
 
     def _fresh(self) -> TrainState:
-        momentum = self.job.start.momentum or self.optimiser.momentum
-        return TrainState(dict(self.job.ticket.start), dict(momentum), {}, Progress())
+        return TrainState(dict(self.job.ticket.start), dict(self.job.start.momentum or {}), {}, Progress())
 
     def _set_course(self, start: Start) -> None:
         """The learning rate of every step from here to the end."""
         steps = round(self.recipe.epochs * self.job.epochs * self.batches.per_epoch)
         course = self.recipe.learning_rates(steps, self.batches.per_epoch)
+        if self.device.type == "cuda":  # where a graph reads them from a tensor, and every engine uses the same
+            course = np.asarray(course, np.float32).tolist()
         self.rates = course[-1:] * steps if start.last_lr else course[start.lr_step :]
         self.steps = len(self.rates) if self.job.stop is None else self.job.stop
         self.stops = set(self.dynamics.steps(self.steps, self.batches.per_epoch)) if self.dynamics else set[int]()
@@ -85,16 +99,14 @@ class Training:
         """Train a ticket that was drawn in the middle, from its own start and for the whole course."""
         before = self.progress
         progress = Progress(seconds=before.seconds, made=before.made, searched=before.searched + before.step)
-        momentum = {name: torch.zeros_like(buffer) for name, buffer in self.optimiser.momentum.items()}
-        self.load(TrainState(dict(ticket.start), momentum, {}, progress, began=ticket))
+        self.load(TrainState(dict(ticket.start), {}, {}, progress, began=ticket))
         self.drawn = None
         self.unread.clear()
 
     def _hold(self, mask: Mask) -> None:
         """From here on these weights are alive; those that were not before start from `rest`, without momentum."""
         self.alive = mask
-        self.mask = Hold(self.parameters, self.optimiser, replace(self.began, mask=mask))
-        self.mask.apply()
+        self.update.hold(replace(self.began, mask=mask))
 
     def state(self) -> TrainState:
         """The state now, as copies on the CPU."""
@@ -121,22 +133,31 @@ class Training:
             RunFailed: the loss was not finite.
             Stopped: the process is asked to end; the checkpoint has the state after the last step.
         """
+        taken = self.steps_taken()
+        while True:
+            try:
+                next(taken)
+            except StopIteration as end:
+                return cast(Trained, end.value)
+
+    def steps_taken(self) -> Generator[None, None, Trained]:
+        """The same, step by step, so that several trainings can take turns."""
         try:
             with deferred():
-                return self._run()
+                return (yield from self._run())
         except Stopped:
             self._read()
             self._take_time()
             self.job.checkpoint.stop(self.state())
             raise
 
-    def _run(self) -> Trained:
+    def _run(self) -> Generator[None, None, Trained]:
         checkpoint, self.started = self.job.checkpoint, time.monotonic()
-        self.progress.made = sorted({*self.progress.made, environment(self.device)})
+        self.progress.made = sorted({*self.progress.made, self._environment()})
         if self.progress.step == 0 and 0 in self.job.snapshots:
             checkpoint.snapshot(self.state())
         while self.progress.step < self.steps or self.within:
-            record = self._epoch(*self._place())
+            record = yield from self._epoch(*self._place())
             self._take_time()
             if self.drawn:
                 self._begin_again(self.drawn)
@@ -147,7 +168,8 @@ class Training:
             checkpoint.epoch(record, -(-(self.start.data_step + self.steps) // self.batches.per_epoch))
             if self.progress.step < self.steps:
                 checkpoint.save(self.state)
-        self.mask.check()
+        if self.update.held:
+            self.update.held.check()
         weights = _copy(self.model.state_dict())
         self._check_weights(weights)
         return Trained(weights, self.best, self.progress, self.began, self.alive, self.logits)
@@ -158,6 +180,10 @@ class Training:
         began = position - (len(self.within.sizes) if self.within else 0)
         epoch = began // self.batches.per_epoch
         return epoch, position - epoch * self.batches.per_epoch
+
+    def _environment(self) -> str:
+        """What decides the last digits of numbers."""
+        return environment(self.device, "" if self.update.exact else self.update.name)
 
     def _take_time(self) -> None:
         now = time.monotonic()
@@ -179,7 +205,7 @@ class Training:
         taken = [after - before for before, after in pairwise(marks)]
         return median(taken[1:] or taken)
 
-    def _epoch(self, epoch: int, first: int) -> dict[str, float]:
+    def _epoch(self, epoch: int, first: int) -> Generator[None, None, dict[str, float]]:
         """Train from batch `first` to the end of the epoch, or of the training, or until a ticket is drawn; the epoch's
         record.
         """
@@ -198,6 +224,7 @@ class Training:
             if kept:
                 self.job.checkpoint.snapshot(self.state())
             check()
+            yield
         self._read()
         rate, moved = (
             self.rates[self.progress.step - 1],
@@ -218,18 +245,20 @@ class Training:
             yield pixels.contiguous(memory_format=layout), labels
 
     def _step(self, pixels: Tensor, labels: Tensor, rate: float) -> Tensor:
-        """One update and the logits before it; the fused kernel skips it on the device when the loss is not finite."""
-        with self.precision:
-            logits = self.model(pixels)
-            loss = F.cross_entropy(logits.float(), labels)
-        penalty = self.dynamics.penalty(self.model) if self.dynamics else None
-        self.optimiser.zero_grad()
-        (loss if penalty is None else loss + penalty).backward()
-        if not (self.dynamics and self.progress.step in self.stops and self._moved(self.dynamics)):
-            self.optimiser.step(rate, loss.detach())
-            self.mask.apply()
-        self.unread.append(loss.detach())
-        return logits.detach()
+        """One update and the logits before it; it is skipped on the device when the loss is not finite."""
+        dynamics = self.dynamics
+        penalty = dynamics.penalty(self.model) if dynamics else None
+        if dynamics and (penalty is not None or self.progress.step in self.stops):
+            loss, logits = self.update.gradients(pixels, labels, penalty)
+            if not (self.progress.step in self.stops and self._moved(dynamics)):
+                self.update.apply(rate, loss)
+        else:
+            loss, logits = self.update(pixels, labels, rate)
+            if self.update.remark:
+                self.job.checkpoint.remark(self.update.remark)
+                self.update.remark = ""
+        self.unread.append(loss)
+        return logits
 
     def _moved(self, dynamics: Dynamics) -> bool:
         """Whether the dynamics changes something in place of this update."""

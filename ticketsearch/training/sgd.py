@@ -1,5 +1,7 @@
 """SGD with momentum in one kernel, which skips the update on the device when the loss was not finite."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -40,7 +42,7 @@ class SGD:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, lr: float, loss: Tensor) -> None:
+    def step(self, lr: float | Tensor, loss: Tensor) -> None:
         """One update of every parameter that has a gradient; none at all if `loss` is not finite."""
         used = {name: p for name, p in self._parameters.items() if p.grad is not None}
         torch._fused_sgd_(
@@ -49,7 +51,7 @@ class SGD:
             [self.momentum[name] for name in used] if self._recipe.momentum else [],
             weight_decay=self._recipe.weight_decay,
             momentum=self._recipe.momentum,
-            lr=lr,
+            lr=cast(Any, lr),  # a number, or a tensor that a graph reads
             dampening=0.0,
             nesterov=self._recipe.nesterov,
             maximize=False,

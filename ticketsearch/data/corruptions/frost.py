@@ -42,9 +42,11 @@ def fingerprint(folder: Path | None) -> str:
     Raises:
         DataMissing: pictures are missing.
     """
-    if folder is None:
-        return ""
-    _demand(folder)
+    return "" if folder is None else _fingerprint(folder, _state(folder))
+
+
+@lru_cache(4)
+def _fingerprint(folder: Path, state: tuple[tuple[int, int], ...]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256((folder / n).read_bytes()).digest() for n in NAMES)).hexdigest()
 
 

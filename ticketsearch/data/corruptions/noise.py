@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import pdtr
 from torch import Tensor
 
 from ticketsearch.data.corruptions.case import Case
@@ -52,6 +51,8 @@ class Poisson:
 
 @lru_cache(8)
 def _poisson(photons: float) -> Poisson:
+    from scipy.special import pdtr  # takes half a second, and composing corrupts nothing
+
     most = int(photons + 12 * photons**0.5 + 30)
     below = pdtr(np.arange(most + 1.0), np.arange(256)[:, None] / 255.0 * photons)
     below[:, -1] = 1.0

@@ -1,0 +1,65 @@
+"""Which engine executes the updates of a training. None changes the method, and `eager` is the reference.
+
+`auto` gives the numbers of `eager` bit for bit on a CPU, where it takes the gradients of a perceptron by hand; on a GPU
+it replays a CUDA graph, and says so where it cannot. `compiled` fuses kernels. Where the last digits may differ from
+those of `eager`, a round says so where it says what it was trained with.
+"""
+
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ticketsearch.errors import UsageError
+from ticketsearch.training.compiled import Compiled
+from ticketsearch.training.graph import Graph
+from ticketsearch.training.perceptron import Perceptron, is_perceptron
+from ticketsearch.training.recipe import Recipe
+from ticketsearch.training.update import Update
+
+Name = Literal["auto", "eager", "compiled", "graph"]
+
+
+class Engine:
+    """Makes the updates of networks, and keeps what was costly to make: a search has one for all its rounds.
+
+    Args:
+        name: what was asked for.
+    """
+
+    def __init__(self, name: Name = "eager") -> None:
+        self.name = name
+        self._kept: dict[tuple[int, Recipe], Update] = {}
+        self._copies: dict[tuple[int, int], nn.Module] = {}
+
+    def check(self, device: torch.device) -> None:
+        """Raise UsageError where this device cannot do what was asked for."""
+        if self.name == "graph" and device.type != "cuda":
+            raise UsageError("engine=graph is a CUDA graph", "it needs device=cuda", "ticketsearch run engine=auto")
+
+    def inexact(self, device: torch.device) -> str:
+        """The name of the engine where its numbers may differ from those of `eager` in their last digits, else ''."""
+        chosen = "graph" if self.name == "auto" and device.type == "cuda" else self.name
+        return chosen if chosen in (Compiled.name, Graph.name) else ""
+
+    def update(self, model: nn.Module, recipe: Recipe) -> Update:
+        """The updates of a network that is on the device to train on."""
+        device = next(model.parameters()).device
+        if not self.inexact(device):
+            hand = self.name == "auto" and device.type == "cpu" and is_perceptron(model)
+            return Perceptron(model, recipe) if hand else Update(model, recipe)
+        key = (id(model), recipe)  # which lives as long as what is kept of it
+        if key not in self._kept:
+            strict, compiled = self.name == "graph", self.name == "compiled"
+            self._kept[key] = Compiled(model, recipe) if compiled else Graph(model, recipe, strict)
+        return self._kept[key]
+
+    def member(self, model: nn.Module, number: int) -> nn.Module:
+        """The network of one member of a wave: the first works on the given one, the others on copies that are kept."""
+        if number == 0:
+            return model
+        key = (id(model), number)
+        if key not in self._copies:
+            self._copies[key] = deepcopy(model)
+        return self._copies[key]
