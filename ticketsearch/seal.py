@@ -12,7 +12,7 @@ import yaml
 from ticketsearch.errors import CorruptStore, UsageError
 
 REMEDY = "the same `ticketsearch run` as before sets it aside and makes it again"
-FORMAT = 2
+FORMAT = 3
 """Raised when a stored file changes its meaning."""
 
 

@@ -135,6 +135,6 @@ def test_outputs_of_an_older_format_are_refused_and_left_alone(out: Path, capsys
         path.write_text(json.dumps(content | {"check": digest(content)}, sort_keys=True, indent=1) + "\n")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert main(["run", *small("pruner=lth", out=out)]) == 2
-    assert "is of format 1, and this version reads format 2" in capsys.readouterr().err
+    assert "is of format 1, and this version reads format 3" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert main(["verify", f"out={out}"]) == 6

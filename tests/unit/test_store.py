@@ -6,6 +6,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from commands import flip, rows, run_here, sha_of, tickets
+from safetensors.torch import load, save
 
 import ticketsearch
 from ticketsearch.cell import Cell
@@ -152,6 +155,46 @@ def test_tickets_come_back_bit_for_bit(seed: int, rest: bool) -> None:
         assert ticket.start[name].shape == tensor.shape
         wanted = tensor if rest or name not in mask else torch.where(mask[name], tensor, torch.zeros(()))
         assert bits_of(ticket.start[name]) == bits_of(wanted)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 0.9, 1.0])
+def test_masks_are_stored_as_what_is_smaller_and_come_back(density: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    mask = Mask({"fc.weight": torch.rand(40, 1000, generator=generator) < density})
+    weights = {"fc.weight": torch.ones(40, 1000)}
+    content = encode_ticket(weights, mask, None)
+    stored = load(content)
+    assert ("mask" in stored) == (density == 0.5)  # whose bits have nothing to spare
+    assert decode_ticket(content).mask == mask
+    # What was written before masks were ever deflated, or by somebody else.
+    plain = {name: tensor for name, tensor in stored.items() if name != "deflated"} | {"mask": mask.pack()}
+    assert decode_ticket(save(plain)).mask == mask
+
+
+BITS = b"\x80" + bytes(4_999)  # one weight of 40,000 is alive
+STREAMS = {
+    "more than there are weights": zlib.compress(BITS + b"\0"),
+    "a million times more": zlib.compress(bytes(10**8)),
+    "fewer": zlib.compress(BITS[:-1]),
+    "cut": zlib.compress(BITS)[:-1],
+    "no stream": b"nothing of the kind",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_a_mask_that_is_deflated_wrongly_is_refused(stream: bytes) -> None:
+    first = torch.zeros(40, 1000, dtype=torch.bool)
+    first[0, 0] = True
+    stored = load(encode_ticket({"fc.weight": torch.ones(40, 1000)}, Mask({"fc.weight": first}), None))
+    assert zlib.decompress(stored["deflated"].numpy().tobytes()) == BITS
+    stored["deflated"] = torch.tensor(list(stream), dtype=torch.uint8)
+    content = save(stored)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="mask"):
+        decode_ticket(content)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
 
 
 def test_the_same_ticket_is_the_same_bytes_in_every_process() -> None:

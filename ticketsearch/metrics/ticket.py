@@ -16,7 +16,7 @@ class TicketFacts(Metric):
 
     Masks simulate sparsity: `macs` is what a sparse kernel would have to do, not what this process did; variant
     `dense` is the latter. `ticket_bytes` is one bit per prunable weight, 4 bytes per survivor, and everything else of
-    the state dict.
+    the state dict: a formula, which no version of a compressing library can change, where the file packs its mask.
     """
 
     def __call__(self, model: nn.Module, data: Data, ctx: EvalContext) -> list[Value]:
