@@ -1,6 +1,5 @@
 """However it is installed, and wherever it is called from: the yamls are found, and the numbers are the same."""
 
-import importlib.util
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 
 import hydra
@@ -38,8 +38,11 @@ def attempt(*command: object, cwd: Path, **environment: str) -> subprocess.Compl
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, timeout=200)
 
 
-def needs(*modules: str) -> None:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+def needs(*packages: str) -> None:
+    """Skip where one is not installed. Looking for `pip` as a module would leave this process without the distutils of
+    setuptools, which is what setuptools does for pip, and what torch's compiler stumbles over later.
+    """
+    missing = [name for name in packages if not any(distributions(name=name))]
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: they are in the extra `dev`")
 
