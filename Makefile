@@ -32,7 +32,7 @@ test: install  ## the tests: minutes
 	$(BIN)/python -m pytest -m 'not slow' -n 2
 
 test-slow: install  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m slow -n 2
 
 lint: install  ## style and types
 	$(BIN)/ruff check .

@@ -89,6 +89,23 @@ def test_a_batch_is_what_unpickling_gives() -> None:
         assert found == labels
 
 
+def long_batch(size: int, there: int) -> bytes:
+    """A pickle of Python 2 with one label, whose pixels are a string that says how long it is."""
+    return b"\x80\x02}(U\x06labels]K\x05aU\x04dataT" + size.to_bytes(4, "little") + b"\x07" * there + b"u."
+
+
+def test_long_strings_are_read_where_they_are() -> None:
+    size = 3 * 2**20
+    content = long_batch(size, size)
+    assert pickle.loads(content, encoding="latin-1") == {"labels": [5], "data": "\x07" * size}
+    pixels, labels = batch(content, "labels", size)
+    assert (pixels.shape, labels) == ((1, size), [5])
+    assert (pixels == 7).all()
+    assert np.shares_memory(pixels, np.frombuffer(content, np.uint8))
+    with pytest.raises(ValueError, match="expected 3145728 bytes"):
+        batch(long_batch(size, size - 3), "labels", size)
+
+
 @pytest.mark.parametrize("wrong", [b"", SMALL[:-30], SMALL.replace(b"K\x02", b""), pickle.dumps({"data": 1})])
 def test_what_is_no_batch(wrong: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pickletools has its own words

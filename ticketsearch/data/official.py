@@ -6,8 +6,11 @@ asked where something is to be downloaded.
 
 import hashlib
 import pickletools
+from dataclasses import dataclass
+from io import BytesIO
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,8 @@ from ticketsearch.data.kept import Bytes
 
 _TEXT = frozenset({"SHORT_BINSTRING", "BINSTRING", "BINUNICODE"})
 """The opcodes of a pickle of the second protocol that hold a string."""
+_LONG = 1 << 20
+"""Bytes of a string that is left where it is."""
 
 
 def official(path: Path, md5: str) -> bytes:
@@ -63,13 +68,46 @@ def batch(content: bytes, labels: str, row: int) -> tuple[Bytes, list[int]]:
     Raises:
         ValueError: it has not as many pixels as the labels want, or is no pickle.
     """
-    pixels, numbers, key = "", list[int](), ""
-    for opcode, value, _ in pickletools.genops(content):
-        if opcode.name in _TEXT:
+    pixels: str | _Long = ""
+    numbers, key = list[int](), ""
+    for opcode, value, _ in pickletools.genops(_Opcodes(content)):
+        if isinstance(value, _Long):
+            pixels = value
+        elif opcode.name in _TEXT:
             key = str(value)
             pixels = max(pixels, key, key=len)
         elif opcode.name == "BININT1" and key == labels:
             numbers.append(int(value or 0))
         if numbers and len(pixels) == len(numbers) * row:
-            return np.frombuffer(pixels.encode("latin-1"), np.uint8).reshape(-1, row), numbers
+            return _values(pixels, content).reshape(-1, row), numbers
     raise ValueError(f"it holds {len(pixels)} bytes of pixels for {len(numbers)} labels")
+
+
+def _values(pixels: "str | _Long", content: bytes) -> Bytes:
+    if isinstance(pixels, _Long):
+        return np.frombuffer(content, np.uint8, pixels.size, pixels.at)
+    return np.frombuffer(pixels.encode("latin-1"), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Long:
+    """Where a long string is in a pickle; it stands for what would be read and decoded only to be encoded again."""
+
+    at: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def decode(self, _: str) -> "_Long":
+        return self
+
+
+class _Opcodes(BytesIO):
+    """A pickle as what tells of its opcodes reads it."""
+
+    def read(self, size: int | None = -1) -> Any:
+        if size is None or size < _LONG:
+            return super().read(size)
+        at = self.tell()
+        return _Long(at, self.seek(min(at + size, self.getbuffer().nbytes)) - at)
