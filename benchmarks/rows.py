@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ticketsearch.analysis.criteria import METRICS
 from ticketsearch.analysis.findings import findings
 from ticketsearch.analysis.page import markdown, page
 from ticketsearch.analysis.passing import passing
-from ticketsearch.analysis.verdict import METRICS, verdict
+from ticketsearch.analysis.verdict import verdict
 from ticketsearch.figures.curves import Curves
 from ticketsearch.results import SCHEMA
 

@@ -75,7 +75,8 @@ def launch(
     conf = Conf.beside(config_dir)
     settings = {"devices": list(devices), "per_device": per_device, "slots": slots, "threads": threads}
     node = {"_target_": f"{Devices.__module__}.{Devices.__qualname__}", **settings}
-    return outcomes([compose(overrides, conf) for overrides in runs], build(node, "hydra.launcher"))
+    launcher: Devices = build(node, "hydra.launcher")
+    return outcomes([compose(overrides, conf) for overrides in runs], launcher.here())
 
 
 def load(run: str | Path, seed: int = 0, round: int = 0, extensions: Sequence[str] = ()) -> tuple[nn.Module, Ticket]:

@@ -16,10 +16,10 @@ from commands import wait_for
 from ticketsearch.cell import Cell
 from ticketsearch.launchers import pool
 from ticketsearch.launchers.board import Board
-from ticketsearch.launchers.devices import Slot
 from ticketsearch.launchers.job import Asked, Job, own_dense_first
 from ticketsearch.launchers.outcome import Outcome, Running
 from ticketsearch.launchers.pool import Pool
+from ticketsearch.launchers.slot import Slot
 from ticketsearch.stopping import Stopped, stoppable
 
 SLOTS = [Slot("cpu/1", "cpu", {"SLOT": "1"}), Slot("cpu/2", "cpu", {"SLOT": "2"})]

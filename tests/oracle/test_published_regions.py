@@ -6,11 +6,12 @@ read off the same figures independently of the points (`reference/protocol.md`, 
 
 import pytest
 
+from ticketsearch.analysis.criteria import Settings
 from ticketsearch.analysis.findings import findings
 from ticketsearch.analysis.passing import passing, percent
 from ticketsearch.analysis.published import published
 from ticketsearch.analysis.regions import regions_of
-from ticketsearch.analysis.verdict import Settings, Verdict, verdict
+from ticketsearch.analysis.verdict import Verdict, verdict
 
 PRUNERS = ("random", "omp", "lth", "snip", "grasp", "synflow")
 # The last round drawn solid; None: the line is hidden under another, or the figure ends before it.

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.unit.rows import curve, frame
+from ticketsearch.analysis.criteria import METRICS, Settings
 from ticketsearch.analysis.findings import Finding, findings
-from ticketsearch.analysis.verdict import METRICS, Settings, verdict
+from ticketsearch.analysis.verdict import verdict
 
 ROUNDS = range(13)  # to 93 %
 DOWN = {"mce", "ece", "fidelity", "stability", "hessian_trace_weight"}

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from tests.unit.rows import curve, frame, row, share
+from ticketsearch.analysis.criteria import JOINT, Settings
 from ticketsearch.analysis.page import Table, markdown, narrow, page
 from ticketsearch.analysis.passing import RunVerdict, passing, percent, sentence, span
-from ticketsearch.analysis.verdict import JOINT, Settings, verdict
+from ticketsearch.analysis.verdict import verdict
 from ticketsearch.errors import UsageError
 
 RUN, RANDOM = "digits-resnet20-lth-1a2b3c4d", "digits-resnet20-random-5e6f7a8b"

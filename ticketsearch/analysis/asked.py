@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 from math import isnan
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ticketsearch.analysis.criteria import JOINT, METRICS, Settings
 from ticketsearch.analysis.mce import INDICES
 from ticketsearch.errors import UsageError, closest
 from ticketsearch.results import of_split
-
-if TYPE_CHECKING:
-    from ticketsearch.analysis.verdict import Settings
 
 CELL = ["dataset", "model"]
 ERRORS = "corruption_error"
 """What mCE is made of."""
 
 
-def chosen(rows: pd.DataFrame, settings: "Settings") -> pd.DataFrame:
+def chosen(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """The rows of the runs with tickets that are to be judged.
 
     Args:
@@ -59,8 +56,6 @@ def _named(rows: pd.DataFrame, field: str, names: Sequence[str]) -> pd.DataFrame
 
 def _known(metrics: Sequence[str], rows: pd.DataFrame) -> None:
     """Refuse a metric that is neither in the rows nor among the usual ones."""
-    from ticketsearch.analysis.verdict import JOINT, METRICS
-
     there = set(rows.loc[of_split(rows) & (rows["variant"] == ""), "metric"].unique())
     for metric in metrics:
         if metric == JOINT or metric not in there.union(METRICS, INDICES):

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ticketsearch.analysis.controls import DIGITS
+from ticketsearch.analysis.criteria import JOINT
 from ticketsearch.analysis.passing import percent
-from ticketsearch.analysis.verdict import JOINT, Verdict
+from ticketsearch.analysis.verdict import Verdict
 
 Outcome = Literal["holds", "does not hold", "unknown"]
 

@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from ticketsearch.analysis.controls import against_controls
+from ticketsearch.analysis.criteria import JOINT
 from ticketsearch.analysis.regions import Regions, spans
-from ticketsearch.analysis.verdict import JOINT, Status, Verdict
+from ticketsearch.analysis.verdict import Status, Verdict
 
 SIGNIFICANT = 0.05
 WINS: dict[str, tuple[Status, ...]] = {"strict": ("strict",), "comparable": ("strict", "comparable")}

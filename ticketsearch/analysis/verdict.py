@@ -9,13 +9,13 @@ does not pass is named, and hides no later one that does.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from annotated_types import Ge, Lt, MinLen
 
 from ticketsearch.analysis.asked import asked, chosen, nothing_asked, reasons
+from ticketsearch.analysis.criteria import JOINT, USUAL, Settings
 from ticketsearch.analysis.labels import labels
 from ticketsearch.analysis.mce import INDICES, corruption_indices
 from ticketsearch.analysis.paired import holm, paired
@@ -28,46 +28,11 @@ Status = Literal["strict", "comparable", "unknown", "worse"]
 
 STATUSES: tuple[Status, ...] = ("strict", "comparable", "unknown", "worse")
 """From best to worst: of several metrics the last one decides."""
-METRICS = (
-    "accuracy", "mce", "ood_auroc", "fgsm_accuracy", "ece", "nll", "sce", "fidelity", "stability",
-    "hessian_trace_weight", "hessian_trace_input",
-)  # fmt: skip
-JOINT = "all"
-"""What stands for a metric where all of them together are judged."""
 ROUNDING = 1e-9
 COLUMNS = [
     "dataset", "model", "run", "label", "pruner", "metric", "round", "sparsity", "region", "value", "dense",
     "difference", "se", "low", "high", "p", "p_holm", "seeds", "better", "tolerance", "status", "why",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which runs are judged, by which metrics, and what `comparable` means.
-
-    Attributes:
-        dataset: datasets to judge; () judges all.
-        model: models to judge; () judges all.
-        pruner: pruners to judge; () judges all. What they are compared with comes with them.
-        prunable: rules of prunable weights to judge; () judges all.
-        settings: where a metric was measured with several settings, the hashes of those to take.
-        metrics: what a ticket must win; those that nobody asked for are left out, and named.
-        comparable: the tolerance of a metric is this fraction of the dense value, or two paired standard errors where
-            that is more.
-        accuracy: the tolerance of accuracy, a fraction: 0.01 is one percentage point. Nothing widens it, as in the
-            rule of Region I.
-        tolerance: how far below dense Region I reaches, a fraction.
-    """
-
-    dataset: tuple[str, ...] = ()
-    model: tuple[str, ...] = ()
-    pruner: tuple[str, ...] = ()
-    prunable: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    metrics: Annotated[tuple[str, ...], MinLen(1)] = METRICS
-    comparable: Annotated[float, Ge(0), Lt(1)] = 0.05
-    accuracy: Annotated[float, Ge(0), Lt(1)] = 0.01
-    tolerance: Annotated[float, Ge(0), Lt(1)] = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,7 +55,7 @@ class Verdict:
     values: pd.DataFrame
 
 
-def verdict(rows: pd.DataFrame, settings: Settings = Settings(), reading: Mapping[str, float] | None = None) -> Verdict:
+def verdict(rows: pd.DataFrame, settings: Settings = USUAL, reading: Mapping[str, float] | None = None) -> Verdict:
     """Judge every ticket.
 
     Args:

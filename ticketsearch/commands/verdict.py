@@ -38,7 +38,7 @@ examples:
 """
 LISTS = ("dataset", "model", "pruner", "prunable", "settings", "metrics")
 _PLACES = ("out", "published")
-_SETTINGS = "ticketsearch.analysis.verdict.Settings"
+_SETTINGS = "ticketsearch.analysis.criteria.Settings"
 _ENDINGS = (".md", ".csv", ".parquet")
 
 

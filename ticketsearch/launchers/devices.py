@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -10,27 +10,13 @@ from annotated_types import Ge, Le
 
 from ticketsearch.errors import UsageError
 from ticketsearch.launchers.launcher import Launcher
+from ticketsearch.launchers.slot import Slot
 
 if TYPE_CHECKING:
     from ticketsearch.config import Config
 
 ALONE = ("auto", "cpu", "cuda")
 """Words that mean all that there is of a kind."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place for one run at a time.
-
-    Attributes:
-        name: of the device, and which share of it.
-        device: what the run is told: `cpu`, or `cuda`, of which it sees one.
-        env: what is different in its environment.
-    """
-
-    name: str
-    device: str
-    env: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,19 @@ class Devices(Launcher):
         """A process for each run, as many at a time as there are slots: see `Launcher.launch`."""
         from ticketsearch.launchers.launch import launch
 
-        launch(configs, self, ask)
+        launch(configs, self.here(), ask)
+
+    def here(self) -> list[Slot]:
+        """The slots of this machine. No GPU is touched by counting them.
+
+        Raises:
+            UsageError: see `places`.
+        """
+        from torch import cuda
+
+        from ticketsearch.training.device import cores
+
+        return self.places(cuda.device_count(), cores(), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
     def places(self, visible: int, cores: int, seen: str | None = None) -> list[Slot]:
         """The slots, those of one GPU as far from each other as there are GPUs.
@@ -113,16 +111,3 @@ class Devices(Launcher):
 
 def _threads(count: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(count)}
-
-
-def places_here(settings: Devices) -> list[Slot]:
-    """The slots of this machine. No GPU is touched by counting them.
-
-    Raises:
-        UsageError: see `Devices.places`.
-    """
-    from torch import cuda
-
-    from ticketsearch.training.device import cores
-
-    return settings.places(cuda.device_count(), cores(), os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -8,26 +8,25 @@ from ticketsearch.console import console, duration
 from ticketsearch.errors import SweepFailed
 from ticketsearch.estimate import Estimate
 from ticketsearch.launchers.board import Board, board, failures
-from ticketsearch.launchers.devices import Devices, Slot, places_here
 from ticketsearch.launchers.job import Job, jobs, own_dense_first
 from ticketsearch.launchers.outcome import Outcome
 from ticketsearch.launchers.pool import Pool
+from ticketsearch.launchers.slot import Slot
 from ticketsearch.summary import plural
 
 
-def launch(configs: Sequence[Config], settings: Devices, ask: Callable[[float], None]) -> None:
+def launch(configs: Sequence[Config], slots: Sequence[Slot], ask: Callable[[float], None]) -> None:
     """Run each configuration in a process of its own, as many at a time as there are slots.
 
     Args:
         configs: of the runs.
-        settings: which slots.
+        slots: where.
         ask: given the seconds that it takes about, raises where that is not meant; a GPU's are not known.
 
     Raises:
         SweepFailed: some runs could not be finished; the others are done.
-        TicketError: nothing was begun: a run or a device is impossible.
+        TicketError: nothing was begun: a run is impossible.
     """
-    slots = places_here(settings)
     on_cpu = slots[0].device == "cpu"
     each, left = jobs(configs, timed=on_cpu)
     found = own_dense_first(each)
@@ -40,13 +39,12 @@ def launch(configs: Sequence[Config], settings: Devices, ask: Callable[[float], 
     tell(outcomes, time.monotonic() - started)
 
 
-def outcomes(configs: Sequence[Config], settings: Devices) -> list[Outcome]:
+def outcomes(configs: Sequence[Config], slots: Sequence[Slot]) -> list[Outcome]:
     """The same from Python: nothing is shown or asked; what came of each configuration, failures among them.
 
     Raises:
-        TicketError: nothing was begun: a run or a device is impossible.
+        TicketError: nothing was begun: a run is impossible.
     """
-    slots = places_here(settings)
     each, _ = jobs(configs, timed=False)
     found = own_dense_first(each)
     over = {outcome.job: outcome for outcome in Pool(found, slots, _Silent(len(found))).run()}

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ticketsearch.launchers.devices import Slot
 from ticketsearch.launchers.job import Job
+from ticketsearch.launchers.slot import Slot
 
 
 @dataclass(frozen=True)

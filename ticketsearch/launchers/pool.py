@@ -12,10 +12,10 @@ from typing import BinaryIO
 from ticketsearch.cell import Cell
 from ticketsearch.errors import RunFailed
 from ticketsearch.launchers.board import Board
-from ticketsearch.launchers.devices import Slot
 from ticketsearch.launchers.job import Job, working_on
 from ticketsearch.launchers.orphan import LAUNCHER
 from ticketsearch.launchers.outcome import Outcome, Running
+from ticketsearch.launchers.slot import Slot
 from ticketsearch.stopping import second
 
 POLL = 0.1

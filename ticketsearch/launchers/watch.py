@@ -10,9 +10,9 @@ from ticketsearch.launchers import cluster
 from ticketsearch.launchers.batch import ENDED, LIMIT
 from ticketsearch.launchers.board import Board
 from ticketsearch.launchers.cluster import Queued
-from ticketsearch.launchers.devices import Slot
 from ticketsearch.launchers.job import Job
 from ticketsearch.launchers.outcome import Outcome, Running
+from ticketsearch.launchers.slot import Slot
 
 POLL = 10.0
 """Seconds between two looks at the queue: SLURM's controller has other users."""
