@@ -14,7 +14,7 @@ help:  ## list the targets
 install: $(VENV)/.installed  ## a virtual environment with everything in it (CONSTRAINTS= for the newest torch, with CUDA)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ticketsearch needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "ticketsearch needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV); torch alone is several hundred megabytes, so this can take minutes"
 	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'

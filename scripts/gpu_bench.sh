@@ -7,7 +7,7 @@ set -euo pipefail
 
 out=${1:-outputs-gpu}
 limit=${2:-1800}
-python=${PYTHON:-python}
+python=${PYTHON:-$(test -x .venv/bin/python && echo .venv/bin/python || echo python)}
 epochs=${EPOCHS:-3}
 
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then

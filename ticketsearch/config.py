@@ -149,7 +149,9 @@ class Config:
 
     @cached_property
     def id(self) -> str:
-        """Eight hexadecimal digits of the identity: runs whose numbers may differ have different ids."""
+        """Eight hexadecimal digits of the identity: runs of different methods have different ids. What may
+        move last digits (device, threads, torch, engine) is told in each round's manifest instead.
+        """
         return digest(self.identity())[:8]
 
     @property

@@ -9,7 +9,7 @@ from ticketsearch.cell import Cell
 from ticketsearch.cost import Cost
 from ticketsearch.errors import CorruptStore, RunFailed
 from ticketsearch.experiment import Experiment
-from ticketsearch.part import read_part, save_part
+from ticketsearch.part import other_circumstances, read_part, save_part
 from ticketsearch.points import CellCheckpoint
 from ticketsearch.pruners.view import Context, View
 from ticketsearch.ticket import Mask, Ticket
@@ -46,6 +46,9 @@ class Drawing:
             return None
         cost = about.pop("cost", {})
         if about != self._belongs or cost.keys() != vars(self.cost).keys():
+            if other := other_circumstances(about, self._belongs):
+                name = f"{self._cell.run.name} round {self._cell.round} of seed {self._cell.seed}"
+                self._experiment.display.notice(f"{name}: its ticket was drawn with {other}, and is drawn anew")
             return None
         self.cost = Cost(**cost)
         return state.began or state.mask

@@ -35,3 +35,20 @@ def read_part(path: Path) -> tuple[TrainState, dict[str, Any]]:
     except UNREADABLE as error:
         raise CorruptStore(f"{path} is no stored state", REMEDY) from error
     raise CorruptStore(f"{path} is not what its checksum says", REMEDY)
+
+
+def other_circumstances(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In which circumstances something was made that decide the last digits of numbers, and in which nothing is now.
+
+    Args:
+        before: what it belongs to.
+        now: what it would have to.
+
+    Returns:
+        Words for a person; '' where they are the same, or something else than they has changed too.
+    """
+    pairs = {key: (before.get(key, "auto"), now.get(key, "auto")) for key in {*before, *now}}
+    other = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    if not other.keys() <= {"device", "threads", "engine"}:
+        return ""
+    return ", ".join(f"{key}={was} (now {to})" for key, (was, to) in sorted(other.items()))

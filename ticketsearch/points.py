@@ -10,7 +10,7 @@ from torch import Tensor
 from ticketsearch.cell import Cell
 from ticketsearch.errors import CorruptStore
 from ticketsearch.experiment import Experiment
-from ticketsearch.part import read_part, save_part
+from ticketsearch.part import other_circumstances, read_part, save_part
 from ticketsearch.store import RewindPoint
 from ticketsearch.ticket import Mask, Ticket, Weights
 from ticketsearch.training.state import Assignment, Checkpoint, Progress, TrainState
@@ -108,7 +108,11 @@ class CellCheckpoint(KeepPoints):
         except CorruptStore as error:
             self._display.notice(f"{error.what}: the round is trained from its start")
             return None
-        return state if belongs == dict(self._about) else None
+        if belongs == dict(self._about):
+            return state
+        if other := other_circumstances(belongs, self._about):
+            self.remark(f"its training was interrupted with {other}, and begins anew")
+        return None
 
     def save(self, state: Callable[[], TrainState]) -> None:
         started = time.monotonic()

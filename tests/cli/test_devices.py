@@ -14,7 +14,9 @@ from commands import epochs_in, folder, identities, rows, same_runs, small, tick
 
 import ticketsearch
 from ticketsearch.cli import main
+from ticketsearch.compose import compose
 from ticketsearch.conf import OWN
+from ticketsearch.launchers.job import jobs
 from ticketsearch.lock import holder
 
 ON_TWO = ("-m", "hydra/launcher=devices", "hydra.launcher.devices=cpu", "hydra.launcher.slots=2")
@@ -54,6 +56,16 @@ def test_what_fails_is_in_the_end_table_and_alone_is_launched_again(
     assert again.count(" begins ") == 1
     assert identities(tmp_path) == before
     assert [log.count("# ") for _, log in sorted(logs(tmp_path).items(), key=lambda item: name in item[0])] == [1, 2]
+
+
+def test_an_engine_is_checked_for_the_devices_that_the_runs_get(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Their launcher prepares them on the CPU, which a CUDA graph cannot be recorded on."""
+    assert main(launched("pruner=dense", "engine=graph", out=tmp_path)) == 2
+    assert capsys.readouterr().err.splitlines()[:2] == ["error: engine=graph is a CUDA graph", "  it needs device=cuda"]
+    assert list(tmp_path.iterdir()) == []
+    config = compose(small("pruner=dense", "engine=graph", out=tmp_path), OWN)
+    (job,), _ = jobs([config], "cuda", timed=False)
+    assert "engine=graph" in job.typed
 
 
 def test_a_sweep_that_is_done_starts_no_process(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

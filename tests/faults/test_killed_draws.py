@@ -218,7 +218,10 @@ def test_a_ticket_that_was_drawn_under_other_circumstances_is_not_used(
     )
     save_part(drawn, TrainState({}, {}, {}, state.progress, other), about)
     assert wrong(out) == []
-    run_here(out, *asked("anneal"))
+    _, recorder = run_here(out, *asked("anneal"))
+    assert ["threads=7 (now 1), and is drawn anew" in told for told in recorder.notices] == (
+        [True] if changed == "the threads" else []
+    )
     assert (cell_of(out, "anneal").ticket().mask == other) == used
     assert (tickets(out) == tickets(made("anneal"))) != used
     assert in_progress(out) == []

@@ -219,9 +219,25 @@ def test_the_round_in_progress_of_another_ticket_is_not_continued(tmp_path: Path
     cell.part.parent.mkdir(parents=True)
     state = TrainState({"w": torch.ones(3)}, {"w": torch.zeros(3)}, {}, Progress(step=7))
     save_part(cell.part, state, {"source": "one"})
-    search = SimpleNamespace(run=None, display=Recorder())
+    search = SimpleNamespace(run=None, display=(display := Recorder()))
     assert CellCheckpoint(search, cell, {"source": "another"}).load() is None
+    assert CellCheckpoint(search, cell, {"source": "another", "threads": 2}).load() is None
     assert CellCheckpoint(search, cell, {"source": "one"}).load().progress == state.progress
+    assert display.notices == []  # the ticket is another one: nothing of this one was in progress
+
+
+def test_the_round_in_progress_of_other_circumstances_begins_anew_which_is_told(tmp_path: Path) -> None:
+    cell = Cell(tmp_path / "run", 0, 1)
+    cell.part.parent.mkdir(parents=True)
+    save_part(cell.part, TrainState({}, {}, {}, Progress(step=7)), {"source": "one", "threads": 2, "device": "cpu"})
+    search = SimpleNamespace(run=None, display=(display := Recorder()))
+    now = {"source": "one", "threads": 1, "device": "cpu", "engine": "compiled"}
+    assert CellCheckpoint(search, cell, now).load() is None
+    (told,) = display.notices
+    assert told == (
+        "run round 1 of seed 0: its training was interrupted with engine=auto (now compiled), threads=2 (now 1), "
+        "and begins anew"
+    )
 
 
 @pytest.mark.slow

@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from ticketsearch.plan import PlannedRun
 
 HELP = """\
-Say what `ticketsearch run` would do with the same words, before it does it: of every run how many cells are new, go on
-from an epoch that is stored, are done, are held by another process or are damaged; epochs, time, disk. Creates nothing.
+Say what `ticketsearch run` would do with the same words (--yes is passed over), before it does it: of every run how
+many cells are new, go on from an epoch that is stored, are done, are held by another process or are damaged; epochs,
+time, disk. Writes nothing into the outputs.
 
 usage: ticketsearch plan [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--no-probe] [--json] [--config-dir FOLDER]
 
 time:        of training alone, one run after another; an epoch takes what it took in past rounds, else what a few steps
              take now, else it is unknown
 disk:        of the tickets, without rows and rewind points
---no-probe   times nothing now
+--no-probe   times nothing now, and reads no images (with dataset.download=true that would get them)
 --json       a list of runs with their cells
 
 examples:
@@ -130,7 +131,7 @@ def _size(count: int) -> str:
 COMMAND = Command(
     main,
     lambda: HELP,
-    switches=("-m", "--multirun", "--no-probe", "--json"),
+    switches=("-m", "--multirun", "--no-probe", "--json", "--yes"),
     valued={"--config-dir": ()},
     keys=keys,
 )

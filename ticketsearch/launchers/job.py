@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 
+import torch
+
 from ticketsearch.cell import Cell
 from ticketsearch.config import Config
 from ticketsearch.console import Display
@@ -18,6 +20,7 @@ from ticketsearch.evaluate import wanted
 from ticketsearch.experiment import Experiment
 from ticketsearch.lock import Holder, holder
 from ticketsearch.results import read_rows, row_files
+from ticketsearch.training.engine import Engine
 
 TAIL = 4096
 """Bytes at the end of a log in which its last line is looked for."""
@@ -151,13 +154,14 @@ def _validation(cell: Cell) -> float | None:
     return epochs[max(epochs)] if epochs else None
 
 
-def jobs(configs: Sequence[Config], timed: bool) -> tuple[list[Job], Estimate]:
+def jobs(configs: Sequence[Config], device: str, timed: bool) -> tuple[list[Job], Estimate]:
     """The job of each run, the same for two that ask for the same; and what is left to train.
 
     Each run is prepared for it, on the CPU: what cannot run is refused before anything begins.
 
     Args:
         configs: of the runs.
+        device: of their processes, `cpu` or `cuda`.
         timed: whether to find out how long that takes here, on the CPU; else it takes no time.
 
     Raises:
@@ -166,7 +170,8 @@ def jobs(configs: Sequence[Config], timed: bool) -> tuple[list[Job], Estimate]:
     known, found, left = dict[tuple[Asked, ...], Job](), list[Job](), Estimate({})
     times, before = dict[str, float](), None
     for config in configs:
-        here = replace(config, options=replace(config.options, device="cpu"))
+        Engine(config.options.engine).check(torch.device(device))
+        here = replace(config, options=replace(config.options, device="cpu", engine="auto"))
         before = Experiment.open(here, Display(), before=before)
         missing = Estimate({c.path: 0.0 for stage in before.stages for c in stage.cells() if not c.committed})
         left |= estimate(before, times) if timed else missing

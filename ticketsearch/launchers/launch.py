@@ -27,8 +27,8 @@ def launch(configs: Sequence[Config], slots: Sequence[Slot], ask: Callable[[floa
         SweepFailed: some runs could not be finished; the others are done.
         TicketError: nothing was begun: a run is impossible.
     """
-    on_cpu = slots[0].device == "cpu"
-    each, left = jobs(configs, timed=on_cpu)
+    device = slots[0].device
+    each, left = jobs(configs, device, timed=device == "cpu")
     found = own_dense_first(each)
     seconds = left.seconds / max(min(len(slots), len(found)), 1)
     ask(seconds)
@@ -45,7 +45,7 @@ def outcomes(configs: Sequence[Config], slots: Sequence[Slot]) -> list[Outcome]:
     Raises:
         TicketError: nothing was begun: a run is impossible.
     """
-    each, _ = jobs(configs, timed=False)
+    each, _ = jobs(configs, slots[0].device, timed=False)
     found = own_dense_first(each)
     over = {outcome.job: outcome for outcome in Pool(found, slots, _Silent(len(found))).run()}
     return [over[job] for job in each]

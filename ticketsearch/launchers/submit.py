@@ -93,7 +93,7 @@ def launch(configs: Sequence[Config], settings: Slurm) -> None:
         TicketError: nothing was queued: a run is impossible, or SLURM refuses.
     """
     cluster.there()
-    each, left = jobs(configs, timed=False)
+    each, left = jobs(configs, "cpu" if settings.told == "cpu" else "cuda", timed=False)
     found = list(dict.fromkeys(each))
     missing = [job for job in found if not job.done]
     names = ", ".join(dict.fromkeys(config.options.out for config in configs))
