@@ -8,8 +8,8 @@ from ticketsearch.cell import Cell
 from ticketsearch.commit import commit, share_dense
 from ticketsearch.config import Config
 from ticketsearch.console import Display
-from ticketsearch.draw import draw
-from ticketsearch.errors import CorruptStore, UsageError
+from ticketsearch.draw import Drawn, draw
+from ticketsearch.errors import CorruptStore, RunFailed, UsageError
 from ticketsearch.estimate import Estimate, estimate
 from ticketsearch.evaluate import evaluate
 from ticketsearch.experiment import Experiment
@@ -91,14 +91,20 @@ def advance(stage: Experiment, wave: Sequence[Cell]) -> None:
     stage.set_threads()
     for cell in wave:
         mend(stage, cell)
-    drawn = [draw(stage, cell) for cell in wave if not cell.committed]
-    known = {}
+    drawn, known, failed = list[Drawn](), {}, list[RunFailed]()
+    for cell in (cell for cell in wave if not cell.committed):
+        try:
+            drawn.append(draw(stage, cell))
+        except RunFailed as error:  # the others are trained first
+            failed.append(error)
     with deferred():  # what is trained is committed, whoever asks this process to end
         for number, trained in stage.train([ticket.assignment for ticket in drawn]):
             ticket = drawn[number]
             commit(stage, ticket, trained)
             known[ticket.cell] = trained.logits
             take_back(stage, ticket.cell)
+    if failed:
+        raise failed[0]
     for cell in wave:
         mend_rows(stage, cell)
         stage.display.cell(cell, evaluate(stage, cell, known.get(cell, {})), cell in known)

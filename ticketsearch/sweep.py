@@ -24,6 +24,7 @@ def planned(configs: Sequence[Config]) -> Estimate:
     for config in configs:
         before = Experiment.open(config, Display(), before=before)
         left |= estimate(before, known)
+        before.engine.forget()
     return left
 
 
@@ -45,6 +46,9 @@ def sweep(configs: Sequence[Config], left: Estimate) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it is, the other runs are not to be lost for it
             sys.stderr.write(f"{told(error, f'ticketsearch run {shlex.join(config.typed)}')}\n")
             failed.append(config.run_name)
+        finally:
+            if before:
+                before.engine.forget()
     if failed:
         raise SweepFailed(
             f"{plural(len(failed), 'run')} of {len(configs)} failed: {' '.join(failed)}",

@@ -1,6 +1,8 @@
 """Every engine does what the eager one does: bit for bit where its kernels are the same, else within a bound."""
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +19,7 @@ from ticketsearch.pruners.rigl import Moves, RigL
 from ticketsearch.ticket import Mask, Ticket, prunable_layers
 from ticketsearch.training.engine import Engine
 from ticketsearch.training.fit import fit
-from ticketsearch.training.graph import Graph
+from ticketsearch.training.graph import Graph, cuda_graph
 from ticketsearch.training.loop import Training
 from ticketsearch.training.perceptron import Perceptron, is_perceptron
 from ticketsearch.training.state import Assignment, Trained
@@ -224,11 +226,25 @@ def test_a_graph_that_is_not_the_update_is_noticed_and_not_used(what: str) -> No
         trained(engine.given.model, ticket(), RECIPE, engine)
     remarks, engine = Remarks(), graph(recorder, strict=False)
     _, found = trained(engine.given.model, ticket(), RECIPE, engine, checkpoint=remarks)
+    _, again = trained(engine.given.model, ticket(0.3), RECIPE, engine, checkpoint=remarks)
+    assert ", graph" not in again.progress.made[0]  # it is known by now
     (told,) = remarks.remarks
     assert told.startswith("an update of this network does not work as a CUDA graph: ")
     assert told.endswith("; it is trained without")
     assert "\n" not in told
     alike(found, trained(network(7), ticket(), RECIPE, Engine())[1])
+
+
+def test_a_loss_that_is_not_finite_is_no_fault_of_the_graph() -> None:
+    """The start overflows in its first update: that is told, and the graph serves the next ticket."""
+    recorder = Recorder()
+    engine = graph(recorder)
+    spoiled = {name: tensor.clone() for name, tensor in ticket().start.items()}
+    spoiled["fc.weight"].fill_(float("inf"))
+    with pytest.raises(RunFailed, match="the loss of seed 5 became nan"):
+        trained(engine.given.model, replace(ticket(), start=spoiled), RECIPE, engine)
+    alike(trained(engine.given.model, ticket(), RECIPE, engine)[1], trained(network(7), ticket(), RECIPE, Engine())[1])
+    assert recorder.recorded == 1
 
 
 def test_a_graph_needs_a_gpu() -> None:
@@ -276,6 +292,34 @@ def test_a_cuda_graph_trains_like_the_eager_update_and_never_waits_for_the_devic
         torch.testing.assert_close(found[0][name], tensor, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: a CUDA graph cannot be recorded")
+def test_a_recording_that_fails_says_why_and_leaves_the_stream_that_was() -> None:
+    device, counts = torch.device("cuda"), [0]
+
+    def waits() -> None:
+        counts[0] += 1
+        if counts[0] > 3:
+            torch.ones((), device=device).item()  # what a graph cannot do
+
+    with torch.cuda.stream(stream := torch.cuda.Stream()):
+        with pytest.raises(RuntimeError, match="captur"):
+            cuda_graph(waits)
+        assert torch.cuda.current_stream() == stream
+        assert float(torch.ones(3, device=device).sum()) == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: a wave has no streams")
+def test_a_wave_on_a_gpu_gives_what_each_of_its_trainings_gives_alone() -> None:
+    device = torch.device("cuda")
+    data, engine, model = DATA.to(device), Engine("graph"), network(9).to(device)
+    for _ in range(2):  # recorded, then replayed
+        found = dict(fit(assignments(*(Memory() for _ in "abc")), model, RECIPE, DATASET, data, engine))
+    for number, job in enumerate(assignments(*(Memory() for _ in "abc"))):
+        alone = Training(network(7).to(device), job, RECIPE, DATASET, data).run()
+        for name, tensor in alone.weights.items():
+            torch.testing.assert_close(found[number].weights[name], tensor, rtol=1e-3, atol=1e-4)
+
+
 # Waves.
 
 
@@ -315,3 +359,12 @@ def test_the_networks_of_a_wave_are_made_once() -> None:
     assert members[0] is model
     assert members[1] is members[3]
     assert len({id(member) for member in members}) == 3
+
+
+def test_what_an_engine_keeps_can_be_let_go() -> None:
+    engine, model = Engine("graph"), network()
+    kept = [weakref.ref(engine.update(model, RECIPE)), weakref.ref(engine.member(model, 1))]
+    assert all(ref() is not None for ref in kept)
+    engine.forget()
+    gc.collect()
+    assert [ref() for ref in kept] == [None, None]

@@ -1,6 +1,7 @@
 """Training batches: order, random crops and flips for a whole epoch at once, one gather a batch, all on the device."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -33,15 +34,16 @@ class Batches:
         order = torch.randperm(count, generator=self._generator("order", epoch)).to(device)
         crop = torch.randint(side * side, (count,), generator=self._generator("crop", epoch)).to(device)
         flip = torch.rand(count, generator=self._generator("flip", epoch)).to(device) < 0.5
-        for chosen in order.split(self._batch_size)[first:]:
+        whole = (order, (crop // side)[order], (crop % side)[order], flip[order], self._labels[order])
+        batches = zip(*(values.split(self._batch_size) for values in whole), strict=True)
+        for chosen, row, column, flipped, labels in islice(batches, first, None):
             if self._windows is None:
                 pixels = self._images.index_select(0, chosen)
             else:
-                place = crop[chosen]
-                pixels = self._windows[chosen, place // side, place % side].permute(0, 3, 1, 2)
+                pixels = self._windows[chosen, row, column].permute(0, 3, 1, 2)
             if self._flip:
-                pixels = _chosen(flip[chosen], pixels.flip(3), pixels)
-            yield pixels.div(255), self._labels[chosen]
+                pixels = _chosen(flipped, pixels.flip(3), pixels)
+            yield pixels.div(255), labels
 
     def _generator(self, purpose: str, epoch: int) -> torch.Generator:
         return seeding.generator(self._order_seed, purpose, epoch)

@@ -43,5 +43,5 @@ class ChannelL1(Pruner):
         return channels.lowest_removed(at.model, at.mask, ranked, keep)
 
     def _of(self, weights: Tensor, mask: Tensor) -> Tensor:
-        total = (weights * mask).flatten(1).sum(1)
+        total = (weights.cpu() * mask).flatten(1).sum(1)
         return total if self.size == "sum" else total / mask.flatten(1).sum(1).clamp(min=1)

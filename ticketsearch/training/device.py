@@ -30,6 +30,7 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UsageError(f"no device {name!r} here: {reason}", right, "ticketsearch run device=cpu") from error
     if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # streams and graphs are made on the current one
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
         torch.backends.cudnn.deterministic = True
     return device

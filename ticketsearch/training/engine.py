@@ -5,6 +5,7 @@ it replays a CUDA graph, and says so where it cannot. `compiled` fuses kernels. 
 those of `eager`, a round says so where it says what it was trained with.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from typing import Literal
 
@@ -32,6 +33,7 @@ class Engine:
         self.name = name
         self._kept: dict[tuple[int, Recipe], Update] = {}
         self._copies: dict[tuple[int, int], nn.Module] = {}
+        self._streams: dict[tuple[torch.device, int], torch.cuda.Stream] = {}
 
     def check(self, device: torch.device) -> None:
         """Raise UsageError where this device cannot do what was asked for."""
@@ -63,3 +65,21 @@ class Engine:
         if key not in self._copies:
             self._copies[key] = deepcopy(model)
         return self._copies[key]
+
+    def stream(self, device: torch.device, number: int) -> AbstractContextManager[object]:
+        """Where one member of a wave works: on a GPU a stream of its own, the same in every round, since memory that
+        was used in one serves no other. What is asked of the device already comes first.
+        """
+        if device.type != "cuda":
+            return nullcontext()
+        if (device, number) not in self._streams:
+            self._streams[device, number] = torch.cuda.Stream(device)
+        stream = self._streams[device, number]
+        stream.wait_stream(torch.cuda.current_stream(device))
+        return torch.cuda.stream(stream)
+
+    def forget(self) -> None:
+        """Let go of everything that is kept, and of the memory that graphs hold."""
+        self._kept.clear()
+        self._copies.clear()
+        self._streams.clear()

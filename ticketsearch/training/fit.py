@@ -1,7 +1,7 @@
 """Training a wave: tickets that do not depend on each other. How many train together changes no result."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -40,7 +40,7 @@ def fit(
         yield 0, Training(model, wave[0], recipe, dataset, data, engine).run()
         return
     device = data.train.labels.device
-    members = [_Member(device) for _ in wave]
+    members = [_Member(device, engine.stream(device, number)) for number in range(len(wave))]
     for number, (member, job) in enumerate(zip(members, wave, strict=True)):
         with member.stream:
             network = engine.member(model, number)
@@ -56,18 +56,10 @@ class _Member:
     """One training of a wave."""
 
     device: torch.device
-    stream: AbstractContextManager[object] = field(init=False)
+    stream: AbstractContextManager[object]
     steps: Generator[None, None, Trained] = field(init=False)
     trained: Trained | None = None
     failed: RunFailed | None = None
-
-    def __post_init__(self) -> None:
-        if self.device.type != "cuda":
-            self.stream = nullcontext()
-            return
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))  # the images may still be on their way
-        self.stream = torch.cuda.stream(stream)
 
     def step(self) -> None:
         """Take one step; at the end keep what came of it."""
@@ -82,12 +74,9 @@ class _Member:
             self.failed = error
 
     def stop(self, asked: Stopped) -> None:
-        """Keep the state after the last step."""
-        try:
-            with self.stream:
-                self.steps.throw(asked)
-        except Stopped:
-            return
+        """Keep the state after the last step; one whose loss turns out not to be finite keeps what it had."""
+        with suppress(Stopped, RunFailed), self.stream:
+            self.steps.throw(asked)
 
 
 def _take_turns(members: Sequence[_Member]) -> None:
