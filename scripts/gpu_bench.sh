@@ -2,13 +2,16 @@
 # What a machine with a GPU does, as a markdown table: bash scripts/gpu_bench.sh [OUT] [SECONDS]
 #
 # OUT keeps the runs (default: outputs-gpu); the paper's preset goes on there where the last call ended. SECONDS is the
-# time limit of that part (default: 1800). Images a second are those that the rows say. Exit code 3: there is no GPU.
+# time limit of that part (default: 1800). Images a second are those that the rows say. FAST is what is typed to train
+# fast, in all rows but those of float32; EPOCHS is for how long each is trained: in a wave the first of them record the
+# graphs of all but one. Exit code 3: there is no GPU.
 set -euo pipefail
 
 out=${1:-outputs-gpu}
 limit=${2:-1800}
 python=${PYTHON:-$(test -x .venv/bin/python && echo .venv/bin/python || echo python)}
-epochs=${EPOCHS:-3}
+epochs=${EPOCHS:-20}
+read -ra fast <<< "${FAST:-precision=bfloat16 recipe.channels_last=true}"
 
 if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2> /dev/null; then
   echo "not run on a GPU"
@@ -43,7 +46,7 @@ run() { # FOLDER WORDS ...: a fresh sweep of dense models in a folder of its own
   rm -rf "$folder"
   mkdir -p "$folder"
   "$python" -m ticketsearch run --yes pruner=dense dataset=cifar10 recipe=cifar recipe.batch_size=128 \
-    "recipe.epochs=$epochs" 'metrics=[accuracy]' device=cuda "out=$folder" "$@" > "$folder.log" 2>&1
+    "recipe.epochs=$epochs" 'metrics=[accuracy]' "out=$folder" "$@" > "$folder.log" 2>&1
 }
 
 row() { # NAME FOLDER WORDS ...
@@ -63,16 +66,18 @@ echo "| what | images/s of a run | of all at once |"
 echo "|---|---|---|"
 mapfile -t ladder < <(engines)
 for model in resnet20 resnet18; do
-  row "$model, as by default" "$out/bench/$model" "model=$model"
+  row "$model, float32" "$out/bench/$model-float32" device=cuda "model=$model"
+  row "$model, as by default" "$out/bench/$model" device=cuda "model=$model" "${fast[@]}"
   for engine in "${ladder[@]}"; do
-    row "$model, engine=$engine" "$out/bench/$model-$engine" "model=$model" "engine=$engine"
+    row "$model, engine=$engine" "$out/bench/$model-$engine" device=cuda "model=$model" "engine=$engine" "${fast[@]}"
   done
 done
 for wave in 2 4 8; do
-  row "resnet20, $wave seeds in a wave" "$out/bench/wave-$wave" model=resnet20 "replicates=$wave" "wave=$wave"
+  row "resnet20, $wave seeds in a wave" "$out/bench/wave-$wave" device=cuda model=resnet20 "replicates=$wave" "wave=$wave" \
+    "${fast[@]}"
 done
 for share in 1 2 4; do
-  row "resnet20, $share runs on a GPU at a time" "$out/bench/share-$share" -m model=resnet20 \
+  row "resnet20, $share runs on a GPU at a time" "$out/bench/share-$share" -m model=resnet20 "${fast[@]}" \
     "seed=$(seq -s, 0 $((share - 1)))" hydra/launcher=devices hydra.launcher.devices=cuda "hydra.launcher.per_device=$share"
 done
 
@@ -87,9 +92,9 @@ fi
 began=$SECONDS
 code=0
 timeout --signal=INT --kill-after=60 "$limit" "$python" -m ticketsearch run --yes experiment=paper_c10_r20s metrics=all device=cuda \
-  "out=$out/paper" > "$out/paper.log" 2>&1 || code=$?
+  wave=3 "${fast[@]}" "out=$out/paper" > "$out/paper.log" 2>&1 || code=$?
 case $code in
-  0) echo "The paper's preset, every metric: done, $((SECONDS - began)) s in this call." ;;
-  75 | 124 | 130) echo "The paper's preset, every metric: not done after $((SECONDS - began)) s; call again to go on." ;;
+  0) echo "The paper's preset with ${fast[*]}, every metric: done, $((SECONDS - began)) s in this call." ;;
+  75 | 124 | 130) echo "The paper's preset with ${fast[*]}, every metric: not done after $((SECONDS - began)) s; call again to go on." ;;
   *) echo "The paper's preset, every metric: failed ($code): $(tail -n 1 "$out/paper.log")" ;;
 esac
