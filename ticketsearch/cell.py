@@ -215,4 +215,9 @@ class Cell:
 
     def lock(self) -> Lock:
         """What a process holds while it works on the cell."""
-        return Lock(self.path.with_suffix(".lock"), self.path / "metrics")
+        return Lock(self.lock_file, self.path / "metrics")
+
+    @property
+    def lock_file(self) -> Path:
+        """The file that says who does."""
+        return self.path.with_suffix(".lock")

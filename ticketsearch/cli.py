@@ -42,8 +42,8 @@ examples:
 `ticketsearch COMMAND --help` says what each takes; `--debug` shows the traceback of an error.
 
 exit codes: 0 done, 2 wrong usage (nothing was created), 3 data missing or changed, 4 the run failed (what was
-  committed is kept), 5 some runs of a sweep failed, 6 stored files are corrupt, 75 interrupted (the same command
-  continues)
+  committed is kept), 5 some runs of a sweep failed, 6 stored files are corrupt, 7 a training
+  diverged, 75 interrupted (the same command continues)
 """
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from ticketsearch.cell import Cell
 from ticketsearch.cost import Cost
-from ticketsearch.errors import CorruptStore, RunFailed
+from ticketsearch.errors import CorruptStore, Diverged
 from ticketsearch.experiment import Experiment
 from ticketsearch.part import other_circumstances, read_part, save_part
 from ticketsearch.points import CellCheckpoint
@@ -75,7 +75,7 @@ class Drawing:
         """Train a module of the pruner's in place, going on where an interrupted process was; on how many images.
 
         Raises:
-            RunFailed: the loss was not finite.
+            Diverged: the loss was not finite.
             ValueError: that is less than one update.
         """
         if round(recipe.epochs * epochs * self._experiment.per_epoch) < 1:
@@ -86,9 +86,9 @@ class Drawing:
         job = Assignment(ticket, self._cell.seed, order, checkpoint, epochs=epochs)
         try:
             trained = Training(module, job, recipe, config.dataset, self._experiment.data).run()
-        except RunFailed as error:
+        except Diverged as error:
             right = "the learning rate of the search is likely too high; nothing of this round was committed"
-            raise RunFailed(error.what, right, f"ticketsearch run pruner.lr={recipe.lr / 10:g}") from error
+            raise Diverged(error.what, right, f"ticketsearch run pruner.lr={recipe.lr / 10:g}") from error
         self.cost.seconds += trained.progress.seconds
         self.cost.made = sorted({*self.cost.made, *trained.progress.made})
         return int(sum(record["images"] for record in trained.progress.history))

@@ -10,6 +10,7 @@ Every error says three things: what is wrong, what would be right, and the comma
 | 4 | `RunFailed` | training or evaluation stopped; what was committed is kept |
 | 5 | `SweepFailed` | some runs of a sweep failed; the others are done |
 | 6 | `CorruptStore` | files under `out` are not what their checksums say |
+| 7 | `Diverged` | a training diverged, and would again; what was committed is kept |
 | 75 | `Interrupted` | stopped by the user; the same command continues |
 """
 
@@ -74,6 +75,12 @@ class RunFailed(TicketError):
     """Training, drawing or evaluation stopped; committed cells are kept."""
 
     exit_code = 4
+
+
+class Diverged(RunFailed):
+    """A loss or a weight is not finite. The same training would come to the same."""
+
+    exit_code = 7
 
 
 class SweepFailed(TicketError):

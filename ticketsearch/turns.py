@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
-from pathlib import Path
 
 from ticketsearch.cell import Cell
 from ticketsearch.experiment import Experiment
@@ -65,13 +64,9 @@ def _take(cell: Cell, locks: ExitStack, notice: Callable[[str], None]) -> bool:
 def _tell(held: Sequence[Cell], told: str, notice: Callable[[str], None]) -> str:
     """Say for whom this process waits, unless that was said last."""
     first = held[0]
-    who = holder(_lock_file(first)) or "another process"
+    who = holder(first.lock_file) or "another process"
     more = f", and for {len(held) - 1} more" if len(held) > 1 else ""
     waiting = f"waiting for {first.run.name} seed {first.seed} round {first.round}, held by {who}{more}"
     if waiting != told:
         notice(waiting)
     return waiting
-
-
-def _lock_file(cell: Cell) -> Path:
-    return cell.lock().path

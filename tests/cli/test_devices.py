@@ -16,6 +16,7 @@ import ticketsearch
 from ticketsearch.cli import main
 from ticketsearch.compose import compose
 from ticketsearch.conf import OWN
+from ticketsearch.errors import UsageError
 from ticketsearch.launchers.job import jobs
 from ticketsearch.lock import holder
 
@@ -66,6 +67,12 @@ def test_an_engine_is_checked_for_the_devices_that_the_runs_get(tmp_path: Path, 
     config = compose(small("pruner=dense", "engine=graph", out=tmp_path), OWN)
     (job,), _ = jobs([config], "cuda", timed=False)
     assert "engine=graph" in job.typed
+
+
+def test_a_device_is_not_given_from_python_either(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="device is typed"):
+        ticketsearch.launch([small("pruner=dense", "device=cpu", out=tmp_path)], devices=["cpu"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_that_is_done_starts_no_process(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

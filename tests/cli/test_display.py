@@ -411,7 +411,7 @@ def test_ctrl_c_leaves_what_was_trained_in_sight_and_the_same_command_continues(
 
 def test_an_error_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     terminal = Terminal("run", *small("pruner=lth", "recipe.lr=1e18", "recipe.epochs=20", out=tmp_path / "out"))
-    assert terminal.code() == 4
+    assert terminal.code() == 7
     assert b"\x1b[?25l" in terminal.raw
     assert not terminal.screen.cursor.hidden
     assert not FOOTER.search(terminal.text)

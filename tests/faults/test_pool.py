@@ -117,10 +117,11 @@ def test_a_dense_model_that_another_process_trains_is_waited_for(tmp_path: Path)
 @pytest.mark.parametrize(
     ("script", "others"),
     [
-        ("echo 'error: the loss became nan'; exit 4", "its dense model fails: the loss became nan"),
+        ("echo 'error: the loss became nan'; exit 7", "its dense model fails: the loss became nan"),
+        ("echo 'error: OutOfMemoryError'; exit 4", ""),  # others may have left the GPU by then
         ("kill -9 $$", ""),
         ("exit 3", ""),
-        ("mkdir -p {}; echo 'error: no scores'; exit 4", ""),  # of its ticket: the dense model is there
+        ("mkdir -p {}; echo 'error: nan in the ticket'; exit 7", ""),  # of its ticket: the dense model is there
     ],
 )
 def test_a_dense_model_that_fails_is_not_trained_by_each_that_starts_from_it(
@@ -134,8 +135,8 @@ def test_a_dense_model_that_fails_is_not_trained_by_each_that_starts_from_it(
 
 
 def test_of_several_dense_models_nobody_knows_which_has_failed(tmp_path: Path) -> None:
-    first, second = (job(tmp_path, "a", "exit 4", dense) for dense in ("dense-x", "dense-y"))
-    both = Job("both", ("exit 4",), (*first.asked, *second.asked), first.last, first.log)
+    first, second = (job(tmp_path, "a", "exit 7", dense) for dense in ("dense-x", "dense-y"))
+    both = Job("both", ("exit 7",), (*first.asked, *second.asked), first.last, first.log)
     found, _ = ran([both, job(tmp_path, "b", "true", "dense-y")], SLOTS[:1])
     assert (found["both"].state, found["b"].state) == ("failed", "done")
 

@@ -132,7 +132,7 @@ def test_what_trains_beside_a_seed_that_diverges_is_kept(
 
     monkeypatch.setattr(Training, "_check_weights", spoiled)
     words = small("pruner=dense", "replicates=3", "wave=3", "metrics=[accuracy]", out=tmp_path / "out")
-    assert main(["run", *words]) == 4
+    assert main(["run", *words]) == 7
     assert "seed 1 is spoiled" in capsys.readouterr().err
     before = tickets(tmp_path / "out")
     assert [name.split("/")[1] for name in before] == ["seed-0", "seed-2"]

@@ -68,10 +68,13 @@ def taken_off(words: Sequence[str], sweep: bool, conf: Conf = OWN) -> "tuple[lis
 
 def _without_launcher(key: str, conf: Conf) -> UsageError:
     """What is said of a setting of a launcher that is not chosen."""
-    having = [name for name in conf.choices("launcher") if key in keys(name, conf)]
-    name = next(iter(having), "devices")
-    what, right = f"unknown key {key}", f"it is a setting of {GROUP}={' and of '.join(having) or name}"
-    return UsageError(what, right, f"ticketsearch run -m {GROUP}={name}")
+    known = {name: keys(name, conf) for name in conf.choices("launcher")}
+    having, what = [name for name, settings in known.items() if key in settings], f"unknown key {key}"
+    if not having:
+        there = {setting for settings in known.values() for setting in settings if setting.startswith(SETTINGS)}
+        return closest(key, there, what, f"ticketsearch run -m {GROUP}=NAME {{}}=VALUE", "ticketsearch run --help", key)
+    right = f"it is a setting of {GROUP}={' and of '.join(having)}"
+    return UsageError(what, right, f"ticketsearch run -m {GROUP}={having[0]}")
 
 
 def _built(name: str, values: dict[str, Any], conf: Conf, left: Sequence[str]) -> "Launcher":

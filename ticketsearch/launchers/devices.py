@@ -28,7 +28,8 @@ class Devices(Launcher):
             GPUs that CUDA_VISIBLE_DEVICES leaves, in its order.
         per_device: runs on one GPU at a time.
         slots: runs at a time; null: per_device for each GPU, or as many as the CPU has cores for.
-        threads: of a run that has not begun with another number; null: 1 on the CPU, its share of the cores on a GPU.
+        threads: of a slot, which a run may use: one for networks too small to gain from two, and as many as it has
+            begun with; null: 1 on the CPU, its share of the cores on a GPU.
     """
 
     on_cpu: ClassVar[str] = "devices=cpu"
@@ -43,6 +44,10 @@ class Devices(Launcher):
         for name in self.devices:
             if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
                 raise ValueError(f"no device {name!r}: auto, cpu, cuda, or GPUs such as cuda:0")
+            if name == "cpu" and self.per_device > 1:
+                raise ValueError(
+                    f"per_device={self.per_device} is of GPUs: slots is how many runs the CPU has at a time"
+                )
             if name in ALONE and len(self.devices) > 1:
                 raise ValueError(f"{name} stands alone: it means all that there is")
 

@@ -14,7 +14,7 @@ import torch
 from ticketsearch.cell import Cell
 from ticketsearch.config import Config
 from ticketsearch.console import Display
-from ticketsearch.errors import CorruptStore
+from ticketsearch.errors import CorruptStore, UsageError
 from ticketsearch.estimate import Estimate, estimate
 from ticketsearch.evaluate import wanted
 from ticketsearch.experiment import Experiment
@@ -135,7 +135,7 @@ class Job:
 
 def working_on(cell: Cell) -> Holder | None:
     """The process that works on a cell by its own word; None: nobody does."""
-    said = holder(cell.lock().path)
+    said = holder(cell.lock_file)
     return said if said and said.alive else None
 
 
@@ -170,6 +170,9 @@ def jobs(configs: Sequence[Config], device: str, timed: bool) -> tuple[list[Job]
     known, found, left = dict[tuple[Asked, ...], Job](), list[Job](), Estimate({})
     times, before = dict[str, float](), None
     for config in configs:
+        if any(word.lstrip("+").startswith("device=") for word in config.overrides):
+            right, attempt = "a launcher gives each run its device", "ticketsearch run -m hydra/launcher=devices"
+            raise UsageError("device is typed", right, attempt, "device")
         Engine(config.options.engine).check(torch.device(device))
         here = replace(config, options=replace(config.options, device="cpu", engine="auto"))
         before = Experiment.open(here, Display(), before=before)

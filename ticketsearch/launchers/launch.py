@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from ticketsearch.config import Config
 from ticketsearch.console import console, duration
-from ticketsearch.errors import SweepFailed
+from ticketsearch.errors import SweepFailed, UsageError
 from ticketsearch.estimate import Estimate
 from ticketsearch.launchers.board import Board, board, failures
 from ticketsearch.launchers.job import Job, jobs, own_dense_first
@@ -27,6 +27,7 @@ def launch(configs: Sequence[Config], slots: Sequence[Slot], ask: Callable[[floa
         SweepFailed: some runs could not be finished; the others are done.
         TicketError: nothing was begun: a run is impossible.
     """
+    _check_threads(configs, slots)
     device = slots[0].device
     each, left = jobs(configs, device, timed=device == "cpu")
     found = own_dense_first(each)
@@ -45,10 +46,19 @@ def outcomes(configs: Sequence[Config], slots: Sequence[Slot]) -> list[Outcome]:
     Raises:
         TicketError: nothing was begun: a run is impossible.
     """
+    _check_threads(configs, slots)
     each, _ = jobs(configs, slots[0].device, timed=False)
     found = own_dense_first(each)
     over = {outcome.job: outcome for outcome in Pool(found, slots, _Silent(len(found))).run()}
     return [over[job] for job in each]
+
+
+def _check_threads(configs: Sequence[Config], slots: Sequence[Slot]) -> None:
+    """Raise UsageError where a run asks for more threads than a slot has: together they would ask for more cores."""
+    most, room = max(config.options.threads or 1 for config in configs), int(slots[0].env["OMP_NUM_THREADS"])
+    if most > room:
+        right = f"a slot has {room}; hydra.launcher.threads gives each slot as many, and so makes fewer"
+        raise UsageError(f"threads={most} is typed", right, f"ticketsearch run -m hydra.launcher.threads={most}", "")
 
 
 class _Silent(Board):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from ticketsearch.cell import Cell
-from ticketsearch.errors import RunFailed
+from ticketsearch.errors import Diverged
 from ticketsearch.launchers.board import Board
 from ticketsearch.launchers.job import Job, working_on
 from ticketsearch.launchers.orphan import LAUNCHER
@@ -63,10 +63,11 @@ class Pool:
 
     def _begin(self) -> None:
         """Give every free slot a job, one that need not wait for another process while there is such a one."""
-        for job in sorted(self._waiting, key=lambda job: job.busy) if self._free else ():
+        ready = [job for job in self._waiting if not self._must_wait(job)] if self._free else []
+        for job in sorted(ready, key=lambda job: job.busy):
             if not self._free:
                 return
-            if self._must_wait(job):
+            if self._must_wait(job):  # for one that has just begun
                 continue
             self._waiting.remove(job)
             if job.done:
@@ -115,12 +116,13 @@ class Pool:
                 self._free.append(running.slot)
                 outcome = running.outcome(code)
                 self._over(outcome)
-                if code == RunFailed.exit_code:
+                if code == Diverged.exit_code:
                     self._give_up(outcome)
 
     def _give_up(self, failed: Outcome) -> None:
-        """What starts from a dense model that fails, of a diverging loss say, would train it anew to find that out. A
-        job that was killed, or of which nobody knows which of several models failed, says nothing of others.
+        """What starts from a dense model that diverges would train it anew to find that out. A job that ended
+        otherwise, by a kill or by a GPU without memory, or of which nobody knows which of several models failed, says
+        nothing of others.
         """
         lost = failed.job.untrained
         for job in [job for job in self._waiting if len(failed.job.dense) == 1 and job.dense & lost]:

@@ -34,7 +34,7 @@ def fit(
         engine: executes the updates.
 
     Raises:
-        RunFailed: a loss was not finite; the others are handed over before.
+        Diverged: a loss was not finite; the others are handed over before.
     """
     if len(wave) == 1:
         yield 0, Training(model, wave[0], recipe, dataset, data, engine).run()

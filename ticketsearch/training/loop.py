@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ticketsearch.data.base import Data, Dataset
 from ticketsearch.data.batches import Batches
-from ticketsearch.errors import RunFailed
+from ticketsearch.errors import Diverged
 from ticketsearch.provenance import environment
 from ticketsearch.stopping import Stopped, check, deferred
 from ticketsearch.ticket import Mask, Ticket
@@ -130,7 +130,7 @@ class Training:
         """Train to the end.
 
         Raises:
-            RunFailed: the loss was not finite.
+            Diverged: the loss was not finite.
             Stopped: the process is asked to end; the checkpoint has the state after the last step.
         """
         taken = self.steps_taken()
@@ -291,9 +291,9 @@ class Training:
             if not bool(torch.isfinite(tensor).all()):
                 raise self._diverged(f"{name} of seed {self.job.seed} is not finite after the last step")
 
-    def _diverged(self, what: str) -> RunFailed:
+    def _diverged(self, what: str) -> Diverged:
         right = "the learning rate is likely too high for this model; nothing of this round was committed"
-        return RunFailed(what, right, f"ticketsearch run recipe.lr={self.recipe.lr / 10:g}")
+        return Diverged(what, right, f"ticketsearch run recipe.lr={self.recipe.lr / 10:g}")
 
     def _validate(self) -> dict[str, float]:
         if not len(self.data.val):
