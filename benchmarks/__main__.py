@@ -30,6 +30,8 @@ CASES = {
     "scaling": "framework --scaling",
     "resume-overhead": "resume",
     "sweep-2proc": "packing",
+    "fleet": "fleet",
+    "engines": "engines",
 }
 """Name -> the module and what is typed behind it."""
 TOLD = ("met", "missed", "VOID", "goal", "ratio", " / ours")

@@ -35,11 +35,16 @@ class Goal:
 
     def line(self) -> str:
         """It as a line: median, least and greatest, the goal, and what became of it."""
-        spread = f"{median(self.found):.3g} [{min(self.found):.3g}-{max(self.found):.3g}]{self.unit}"
+        spread = f"{_short(median(self.found))} [{_short(min(self.found))}-{_short(max(self.found))}]{self.unit}"
         if self.limit is None:
             return f"{self.name}: {spread}"
         sign = ">=" if self.least else "<="
         return f"{self.name}: {spread}, goal {sign} {self.limit:g}{self.unit}: {'met' if self.met else 'missed'}"
+
+
+def _short(value: float) -> str:
+    """Three digits, or all in front of the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def machine() -> str:

@@ -82,6 +82,9 @@ for share in 1 2 4; do
 done
 
 echo
+"$python" -m benchmarks.engines --device cuda | sed 's/^/- /' || echo "The engines alone: failed"
+
+echo
 began=$SECONDS
 if "$python" -m ticketsearch evaluate 'metrics=[corruption]' "out=$out/bench/resnet20" > "$out/bench/grid.log" 2>&1; then
   echo "Every corruption and severity of the dense ResNet-20: $((SECONDS - began)) s, making the images included."

@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import framework
+from benchmarks import engines, framework
 from benchmarks.__main__ import CASES, main, told
 from benchmarks.framework import Search, rounds, scaling, searches, share
 from benchmarks.goals import Goal
 from benchmarks.ticket_bytes import Bytes, goals
+from ticketsearch.training.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +40,7 @@ def test_the_median_meets_its_goal_or_misses_it(found: list[float], least: bool,
 def test_what_has_no_goal_is_told() -> None:
     assert Goal("it", [3.0, 1.0, 2.0]).line() == "it: 2 [1-3]"
     assert Goal("it", [3.0]).met
+    assert Goal("it", [0.12345, 12_345.6], unit=" s").line() == "it: 6,173 [0.123-12,346] s"
 
 
 def test_lines_with_a_goal_are_the_table() -> None:
@@ -80,6 +84,20 @@ def test_fewer_bytes_than_open_lth_by_hand() -> None:
     assert last.found == pytest.approx([100.0])
     assert [goal.found for goal in others] == [pytest.approx([10.0])] * 2
     assert (whole.met, others[1].met) == (False, False)
+
+
+def test_engines_are_timed_on_the_same_update() -> None:
+    """Each step is one of the network, the mask and the batch that the others have."""
+    small = replace(engines.CASES[0], steps=(2, 2))
+    eager, by_hand = (engines.step(small, Engine(name), torch.device("cpu"))[0] for name in ("eager", "auto"))
+    for _ in range(3):
+        (loss, logits), (other, others) = eager(), by_hand()
+        assert torch.equal(loss, other)
+        assert torch.equal(logits, others)
+    told = [goal.name for goal in engines.engines(small, torch.device("cpu"), rounds=1)]
+    assert told[-1] == "LeNet-300 in float32, ratio eager / auto"
+    if not torch.cuda.is_available():
+        assert engines.main(["--device", "cuda"]) == 3
 
 
 def test_a_machine_without_a_gpu_says_so(tmp_path: Path) -> None:
