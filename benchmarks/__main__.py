@@ -6,6 +6,7 @@ sparse export exists yet.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import time
@@ -34,14 +35,14 @@ CASES = {
     "engines": "engines",
 }
 """Name -> the module and what is typed behind it."""
-TOLD = ("met", "missed", "VOID", "goal", "ratio", " / ours")
-"""Words of the lines that say what was found."""
+TOLD = r"\b(met|missed|VOID|goal|ratio)\b.*\d|\d.*\b(met|missed|VOID|goal|ratio)\b| / ours"
+"""The lines that say what was found."""
 
 
 def told(output: str, code: int) -> list[str]:
     """The lines of a case that say what was found; the last one where none does."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    found = [line for line in lines if any(word in line for word in TOLD)]
+    found = [line for line in lines if re.search(TOLD, line)]
     return found or [*lines[-1:], *([f"it ended with {code}"] if code else [])] or [f"it ended with {code}"]
 
 
