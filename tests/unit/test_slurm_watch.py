@@ -68,10 +68,14 @@ def test_how_each_ended_is_in_its_log_or_slurms(tmp_path: Path, monkeypatch: pyt
         "other": end.format(5, 0),
         "no log": "",
         "accounted": "epoch\n",
+        "no signal": "epoch\n" + end.format(10, 128),
+        "nor this": "epoch\n" + end.format(11, 255),
+        "without a name": end.format(12, 128 + 42),
+        "cancelled later": "# 2026-01-02 03:04:05 job 7_13 reached its time limit\n",
     }
     tasks = [task(tmp_path, name, n, log) for n, (name, log) in enumerate(logs.items())]
     (tmp_path / "no log.log").unlink()
-    for number in (5, 6):
+    for number in (5, 6, 13):
         (tmp_path / f"7_{number}.out").write_text("module loaded\nslurmstepd: error: *** CANCELLED AT noon ***\n\n")
     found, _ = watched([], tasks, tmp_path, monkeypatch)
     nothing = "gone from SLURM's queue, and nothing says why"
@@ -87,6 +91,10 @@ def test_how_each_ended_is_in_its_log_or_slurms(tmp_path: Path, monkeypatch: pyt
         "other": nothing,
         "no log": nothing,
         "accounted": "SLURM says OUT_OF_MEMORY",
+        "no signal": "ended with code 128",
+        "nor this": "ended with code 255",
+        "without a name": "killed by signal 42",
+        "cancelled later": cancelled,
     }
 
 

@@ -115,7 +115,8 @@ class Job:
     def reason(self, code: int, since: int) -> str:
         """Why its process ended with a code other than 0, in one line."""
         if code < 0:
-            by = signal.Signals(-code).name
+            known = {int(number): number.name for number in signal.Signals}
+            by = known.get(-code, f"signal {-code}")  # of those of real time, two have names
             memory = ", by somebody or by a kernel that was out of memory" if by == "SIGKILL" else ""
             return f"killed by {by}{memory}"
         lines = self.said(since)

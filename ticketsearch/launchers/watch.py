@@ -1,6 +1,7 @@
 """The tasks of a sweep in SLURM's queue: which run, which wait and why, and what came of each."""
 
 import re
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,15 +108,16 @@ class Watch:
         if code == 0 or (code is None and task.job.done):
             return running.outcome(0)
         if code is None or code == _STOPPED:
-            return Outcome(task.job, "failed", self._reason(task), running.seconds)
-        return running.outcome(code if code < _SIGNALLED else _SIGNALLED - code)
+            return Outcome(task.job, "failed", self._reason(task, code), running.seconds)
+        return running.outcome(_SIGNALLED - code if code - _SIGNALLED in signal.valid_signals() else code)
 
-    def _reason(self, task: Task) -> str:
-        """Why a task was ended from outside."""
-        if any(f" job {task.id} {LIMIT}" in line for line in task.job.said(task.since)[-2:]):
+    def _reason(self, task: Task, code: int | None) -> str:
+        """Why a task was ended from outside; one that was requeued at its limit has told of no code."""
+        lines = task.job.said(task.since)
+        if code is not None and any(f" job {task.id} {LIMIT}" in line for line in lines[-2:]):
             return "reached its time limit once more than hydra.launcher.max_num_timeout; the same command goes on"
-        lines = _lines(self._folder / f"{task.id}.out")
-        said = [text for text in (cluster.accounted(task.id), lines[-1] if lines else "") if text]
+        slurms = _lines(self._folder / f"{task.id}.out")
+        said = [text for text in (cluster.accounted(task.id), *slurms[-1:]) if text]
         return f"SLURM says {'; '.join(said)}" if said else "gone from SLURM's queue, and nothing says why"
 
     def _tell(self, why: str, text: str) -> None:
