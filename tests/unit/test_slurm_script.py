@@ -14,7 +14,7 @@ from commands import wait_for
 from ticketsearch.cell import Cell
 from ticketsearch.errors import UsageError
 from ticketsearch.launchers.arrays import arrays
-from ticketsearch.launchers.batch import script
+from ticketsearch.launchers.batch import options, script
 from ticketsearch.launchers.chosen import keys, taken_off
 from ticketsearch.launchers.job import Asked, Job
 from ticketsearch.launchers.slurm import Slurm
@@ -52,6 +52,7 @@ def test_the_options_are_those_that_were_typed(tmp_path: Path, monkeypatch: pyte
         f"chdir={tmp_path}",
         f"output='{tmp_path}/100%% of it/%A_%a.out'",
         "open-mode=append",
+        "export=ALL",
         "requeue",
         "signal=B:USR1@60",
         "nodes=1",
@@ -70,6 +71,8 @@ def test_the_options_are_those_that_were_typed(tmp_path: Path, monkeypatch: pyte
         "nice=7",
         "dependency=afterany:7_0:7_1",
     ]
+    typed = options([job(tmp_path, "a", "x")], settings, Path("100% of it"))  # the same, and no shell reads them
+    assert typed[3:5] == [f"--output={tmp_path}/100%% of it/%A_%a.out", "--open-mode=append"]
 
 
 def test_without_settings_a_run_gets_one_gpu_and_a_core(tmp_path: Path) -> None:
@@ -89,6 +92,7 @@ def test_without_settings_a_run_gets_one_gpu_and_a_core(tmp_path: Path) -> None:
         ({"gres": "gpu:1", "gpus_per_node": 1}, "one of them is enough"),
         ({"timeout_min": 2, "signal_delay_s": 120}, "no shorter than timeout_min=2"),
         ({"additional_parameters": {"array": "0-9"}}, "has array, which the launcher sets itself"),
+        ({"additional_parameters": {"requeue": False}}, "has requeue, which the launcher sets itself"),
         ({"additional_parameters": {"open_mode": "truncate"}}, "has open-mode, which"),
         ({"additional_parameters": {"partition": "x"}, "partition": "y"}, "partition is given twice"),
         ({"additional_parameters": {"-p": "x"}}, "no long option"),
@@ -237,7 +241,8 @@ def test_before_a_time_limit_the_run_is_told_once_and_the_task_requeued(place: P
     assert log.endswith(" job 7_1 ended with code 75\n")
 
 
-def test_a_preempted_run_hears_it_once_and_is_left_to_slurm(place: Path) -> None:
+def test_a_preempted_run_hears_it_once_and_is_left_to_slurm(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("limit", "1")  # of whoever has typed the sweep
     process = begun(place, Slurm())
     process.send_signal(signal.SIGTERM)  # the shell alone passes nothing on
     time.sleep(0.3)

@@ -13,7 +13,7 @@ from ticketsearch.launchers.job import Asked, Job
 from ticketsearch.launchers.outcome import Outcome, Running
 from ticketsearch.launchers.watch import Task, Watch
 
-RUNS, WAITS = Queued("RUNNING", "n1", "None"), Queued("PENDING", "", "Priority")
+RUNS, WAITS = Queued("n1", "None"), Queued("", "Priority")
 
 
 class Noting(Board):
@@ -100,7 +100,7 @@ def test_how_each_ended_is_in_its_log_or_slurms(tmp_path: Path, monkeypatch: pyt
 
 def test_what_begins_waits_and_is_requeued_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = task(tmp_path, "a", 0, "# x job 7_0 ended with code 0\n")
-    held = Queued("PENDING", "", "JobHeldAdmin")
+    held = Queued("", "JobHeldAdmin")
     looks = [
         {"7_0": WAITS},
         None,
@@ -150,14 +150,32 @@ def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> Non
 
 
 def test_what_slurm_answers_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = "7_0|RUNNING|n1|None\\n7_1|PENDING||Nodes required|are down\\nslurm: warning\\n"
+    lines = "7_0|n1|None\\n7_1||Nodes required|are down\\nslurm: warning\\n"
     commands(tmp_path, monkeypatch, squeue=f"printf '{lines}'", sacct="printf 'CANCELLED by 0\\nCANCELLED\\n'")
-    assert cluster.queued() == {"7_0": RUNS, "7_1": Queued("PENDING", "", "Nodes required|are down")}
+    assert cluster.queued() == {"7_0": RUNS, "7_1": Queued("", "Nodes required|are down")}
     assert cluster.accounted("7_0") == "CANCELLED by 0"
     commands(tmp_path, monkeypatch, squeue="exit 1", sacct="echo 'accounting is disabled' >&2; exit 1")
     assert cluster.queued() is None
     assert cluster.accounted("7_0") == ""
-    commands(tmp_path, monkeypatch, sbatch="cat > given; echo '12;cluster'")
+    commands(tmp_path, monkeypatch, sbatch="cat > given; echo $* > options; env > env; echo '12;cluster'")
     monkeypatch.chdir(tmp_path)
-    assert cluster.submit("it") == "12"
+    for name in ("WAIT", "CLUSTERS", "ARRAY_INX", "NO_REQUEUE", "PARTITION"):
+        monkeypatch.setenv(f"SBATCH_{name}", "x")
+    assert cluster.submit("it", ["--qos=high"]) == "12"
     assert (tmp_path / "given").read_text() == "it"
+    assert (tmp_path / "options").read_text() == "--parsable --qos=high\n"
+    sites = [line for line in (tmp_path / "env").read_text().splitlines() if line.startswith("SBATCH_")]
+    assert sites == ["SBATCH_PARTITION=x"]  # what a site gives; nothing that the launcher says otherwise
+
+
+def test_a_silent_sbatch_has_refused_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands(tmp_path, monkeypatch, sbatch="exec sleep 20")
+    monkeypatch.setattr(cluster, "_SECONDS", 0.2)
+    with pytest.raises(cluster.Unanswered, match="does not answer") as told:
+        cluster.submit("it", [])
+    assert "may be queued" in told.value.right
+    said = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+    commands(tmp_path, monkeypatch, sbatch=f"echo '{said}' >&2; exit 1")
+    monkeypatch.setattr(cluster, "_SECONDS", 20)
+    with pytest.raises(cluster.Unanswered):
+        cluster.submit("it", [])

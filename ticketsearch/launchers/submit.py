@@ -12,7 +12,7 @@ from ticketsearch.console import console
 from ticketsearch.errors import RunFailed
 from ticketsearch.launchers import cluster
 from ticketsearch.launchers.arrays import Array, arrays
-from ticketsearch.launchers.batch import script
+from ticketsearch.launchers.batch import options, script
 from ticketsearch.launchers.board import board
 from ticketsearch.launchers.job import Job, jobs
 from ticketsearch.launchers.launch import tell
@@ -56,7 +56,7 @@ class Submission:
         text = script(array.jobs, self.settings, self.folder, after)
         since = {job: job.log.stat().st_size if job.log.exists() else 0 for job in array.jobs}
         try:
-            number = cluster.submit(text)
+            number = cluster.submit(text, options(array.jobs, self.settings, self.folder, after))
         except RunFailed:
             for folder in made:
                 with suppress(OSError):
