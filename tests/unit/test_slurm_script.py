@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from commands import wait_for
 
 from ticketsearch.cell import Cell
 from ticketsearch.errors import UsageError
+from ticketsearch.launchers import arrays as arrays_of
 from ticketsearch.launchers.arrays import arrays
 from ticketsearch.launchers.batch import options, script
 from ticketsearch.launchers.chosen import keys, taken_off
@@ -159,6 +161,31 @@ def test_a_run_of_a_dense_model_makes_it_for_the_others(tmp_path: Path) -> None:
         (["dense"], []), (["a"], ["dense"]),
     ]  # fmt: skip
     assert [named(array.jobs) for array in arrays(found[:1], together=False)] == [["a"]]  # nobody shares it
+
+
+def test_an_array_is_of_one_folder_and_no_larger_than_slurm_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays_of, "LARGEST", 2)
+    found = [job(tmp_path / where, name, name) for name in "abc" for where in ("one", "two")]
+    got = [
+        [(named(array.jobs), {one.log.parents[1].name for one in array.jobs}, named(array.after)) for array in each]
+        for each in (arrays(found, together=False), arrays(found, together=True))
+    ]
+    parts = [(["a", "b"], {"one"}), (["c"], {"one"}), (["a", "b"], {"two"}), (["c"], {"two"})]
+    assert got[0] == [(*part, []) for part in parts]
+    assert got[1] == [(*part, after) for part, after in zip(parts, ([], ["a", "b"], ["c"], ["a", "b"]), strict=True)]
+
+
+def test_a_job_asks_for_the_same_however_it_is_typed_and_wherever_its_outputs_are_seen(tmp_path: Path) -> None:
+    one = job(tmp_path, "a", "x", "y")
+    assert replace(one, typed=("seed=0",), asked=one.asked[::-1], name="b").digest == one.digest
+    assert job(tmp_path / "by another path", "a", "x", "y").digest == one.digest
+    families = ((("accuracy", "0" * 12), frozenset({"b", "a"})),)
+    more = replace(one, asked=tuple(replace(asked, families=families) for asked in one.asked))
+    rest = [job(tmp_path, "a", "x"), job(tmp_path, "b", "x", "y"), job(tmp_path, "a", "x", "y", only=True), more]
+    assert len({one.digest, *(other.digest for other in rest)}) == 5
+    assert more.digest.startswith("2c61a25dc4ae")  # in this process and every other
 
 
 # The text in a shell.

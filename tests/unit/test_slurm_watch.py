@@ -1,6 +1,7 @@
 """What is told of tasks in a queue that changes from look to look, by real logs of theirs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,14 @@ def task(folder: Path, name: str, number: int, log: str) -> Task:
 
 
 def watched(
-    looks: Sequence[Mapping[str, Queued] | None], tasks: Sequence[Task], folder: Path, monkeypatch: pytest.MonkeyPatch
+    looks: Sequence[Mapping[str, Queued] | None], tasks: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[str, str], list[str]]:
     """Name -> the reason for which it failed, or its state; and what was told."""
     left, board = list(looks), Noting()
     monkeypatch.setattr(cluster, "queued", lambda: left.pop(0) if left else {})
     monkeypatch.setattr(cluster, "accounted", lambda task: {"7_9": "OUT_OF_MEMORY"}.get(task, ""))
     monkeypatch.setattr(watch, "POLL", 0)
-    found = Watch(tasks, folder, board).run()
+    found = Watch(tasks, board).run()
     return {one.job.name: one.reason or one.state for one in found}, board.told
 
 
@@ -75,9 +76,12 @@ def test_how_each_ended_is_in_its_log_or_slurms(tmp_path: Path, monkeypatch: pyt
     }
     tasks = [task(tmp_path, name, n, log) for n, (name, log) in enumerate(logs.items())]
     (tmp_path / "no log.log").unlink()
+    (tmp_path / "slurm").mkdir()
     for number in (5, 6, 13):
-        (tmp_path / f"7_{number}.out").write_text("module loaded\nslurmstepd: error: *** CANCELLED AT noon ***\n\n")
-    found, _ = watched([], tasks, tmp_path, monkeypatch)
+        (tmp_path / f"slurm/7_{number}.out").write_text(
+            "module loaded\nslurmstepd: error: *** CANCELLED AT noon ***\n\n"
+        )
+    found, _ = watched([], tasks, monkeypatch)
     nothing = "gone from SLURM's queue, and nothing says why"
     cancelled = "SLURM says slurmstepd: error: *** CANCELLED AT noon ***"
     assert found == {
@@ -112,7 +116,7 @@ def test_what_begins_waits_and_is_requeued_is_told_once(tmp_path: Path, monkeypa
         {"7_0": held},
         {"7_0": RUNS},
     ]
-    found, told = watched(looks, [one], tmp_path, monkeypatch)
+    found, told = watched(looks, [one], monkeypatch)
     assert found == {"a": "done"}
     assert told == [
         "SLURM does not answer; it is asked again",
@@ -137,8 +141,21 @@ def test_a_log_that_arrives_late_is_waited_for(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(cluster, "queued", queued)
     monkeypatch.setattr(watch, "POLL", 0)
-    (outcome,) = Watch([one], tmp_path, Noting()).run()
+    (outcome,) = Watch([one], Noting()).run()
     assert outcome.state == "done"
+
+
+def test_a_dense_model_that_fails_is_no_run_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = "# x job 7_{} ended with code {}\n"
+    makers = [replace(task(tmp_path, name, n, end.format(n, 3 * n)), typed=False) for n, name in enumerate(("x", "y"))]
+    found, told = watched([], [*makers, task(tmp_path, "run", 2, end.format(2, 0))], monkeypatch)
+    assert found == {"run": "done"}
+    assert told == ["y: ended with code 3; the runs that start from it try it themselves", "run done"]
+
+
+def test_an_array_is_called_by_its_number_where_all_of_it_is_meant() -> None:
+    queue = ["7_0", "7_1", "8_0", "8_1", "70_0", "9"]
+    assert cluster.shortest(["7_0", "7_1", "8_1", "10_0", "8_1"], queue) == ["7", "8_1", "10"]
 
 
 def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:

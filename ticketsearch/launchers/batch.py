@@ -44,6 +44,11 @@ exit "$code"
 """
 
 
+def beside(job: Job) -> Path:
+    """The folder of the scripts, of what SLURM writes itself, and of the notes on what is queued."""
+    return job.log.parent / "slurm"
+
+
 def script(
     jobs: Sequence[Job], settings: Slurm, folder: Path, after: Sequence[str] = (), env: Mapping[str, str] = os.environ
 ) -> str:

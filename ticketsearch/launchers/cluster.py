@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shutil import which
 
@@ -62,6 +62,24 @@ def submit(script: str, options: Sequence[str]) -> str:
         said = [line.removeprefix("sbatch: error: ") for line in answer.stderr.splitlines() if line.strip()]
         raise RunFailed(f"SLURM takes no such job: {said[-1] if said else 'it does not say why'}", " ".join(said[:-1]))
     return answer.stdout.strip().partition(";")[0]
+
+
+def shortest(meant: Iterable[str], queue: Iterable[str]) -> list[str]:
+    """Tasks as scancel and a dependency take them: an array's number where all of it that is queued is meant.
+
+    Args:
+        meant: ids of tasks, JOB_TASK.
+        queue: those of every task that is not over.
+    """
+    found: dict[str, list[str]] = {}
+    for task in dict.fromkeys(meant):
+        found.setdefault(_array(task), []).append(task)
+    others = {_array(task) for task in set(queue).difference(*found.values())}
+    return [word for array, tasks in found.items() for word in (tasks if array in others else [array])]
+
+
+def _array(task: str) -> str:
+    return task.partition("_")[0]
 
 
 def queued() -> Mapping[str, Queued] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from ticketsearch.evaluate import wanted
 from ticketsearch.experiment import Experiment
 from ticketsearch.lock import Holder, holder
 from ticketsearch.results import read_rows, row_files
+from ticketsearch.seal import digest
 from ticketsearch.training.engine import Engine
 
 TAIL = 4096
@@ -43,6 +45,13 @@ class Asked:
     families: tuple[tuple[tuple[str, str], frozenset[str]], ...]
     splits: tuple[str, ...]
     pointer: Path | None
+
+    @property
+    def words(self) -> list[Any]:
+        """It in words for other processes, which may know its folder by another path."""
+        families = [[*key, *sorted(reasons)] for key, reasons in sorted(self.families)]
+        cells = [[cell.run.name, cell.seed, cell.round] for cell in (self.cell, self.dense)]
+        return [cells, families, sorted(self.splits), self.pointer is not None]
 
     @property
     def there(self) -> bool:
@@ -79,6 +88,11 @@ class Job:
     def dense(self) -> frozenset[Cell]:
         """The dense cells that it starts from."""
         return frozenset(asked.dense for asked in self.asked)
+
+    @property
+    def digest(self) -> str:
+        """What it asks for, however that is typed: the same in every process, and another of what asks for more."""
+        return digest(sorted(asked.words for asked in self.asked))
 
     @property
     def done(self) -> bool:
