@@ -75,7 +75,7 @@ class Submission:
         text = script(array, self.settings, place, after)
         try:
             number = cluster.submit(text, options(array, self.settings, place, after))
-        except cluster.Unanswered:
+        except cluster.Unanswered:  # tasks may begin, and need the folder
             raise
         except RunFailed:
             for folder in made:
