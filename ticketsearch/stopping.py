@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -72,9 +73,7 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: handler for number in SIGNALS if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
-    }
+    before = _heeded()
     owner = os.getpid()
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -100,6 +99,13 @@ def stoppable() -> Iterator[None]:
         _asked.number = 0
 
 
+def _heeded() -> dict[signal.Signals, Any]:
+    """The signals that are not ignored, and what hears them."""
+    return {
+        number: handler for number in SIGNALS if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+
+
 def _forked(number: int) -> None:
     """A worker that was forked off leaves Ctrl-C, which reaches the whole group, to the process that it works for."""
     if number == signal.SIGTERM:
@@ -109,7 +115,7 @@ def _forked(number: int) -> None:
 
 @contextmanager
 def second(first: Callable[[], None]) -> Iterator[None]:
-    """Within it, after a first signal, another one calls `first` before it ends this process."""
+    """Within it, after a first signal, another one calls `first` before it ends this process; ignored ones stay so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -119,7 +125,7 @@ def second(first: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = {number: signal.signal(number, heard) for number in SIGNALS}
+    before = {number: signal.signal(number, heard) for number in _heeded()}
     try:
         yield
     finally:

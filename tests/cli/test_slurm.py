@@ -75,11 +75,57 @@ def test_a_sweep_is_arrays_of_tasks_and_what_is_done_is_not_queued(
     assert "job 41: 1 task\n" in capfd.readouterr().out
     note = json.loads((out / "logs/slurm/41.json").read_text())
     assert [key for key in note] == ["41_0"]
-    (cluster / "queue").write_text("41_0|PENDING||Priority\n")
+    (cluster / "queue").write_text("41_0||Priority\n")
     assert main([*words, "hydra.launcher.wait=false"]) == 0  # it is queued already
     assert "job 4" not in capfd.readouterr().out
     assert len((cluster / "asked").read_text().splitlines()) == 2
     assert identities(out) == before
+
+
+def test_what_is_queued_is_known_by_what_it_asks_for(
+    cluster: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    def told(*words: str, code: int = 0) -> list[str]:
+        assert main([*launched(*words, out=tmp_path / "out"), "hydra.launcher.wait=false"]) == code
+        printed = capfd.readouterr().out
+        return [*re.findall(r"^job .*", printed, re.M), *re.findall(r"scancel [\d_ ]*\d", printed)]
+
+    (cluster / "hold").touch()
+    assert told("pruner=lth,omp", "seed=0") == ["job 40: 1 task", "job 41: 2 tasks, after 40", "scancel 40 41"]
+    (cluster / "queue").write_text("40_0|n1|None\n" + "".join(f"41_{n}||Dependency\n" for n in range(2)))
+    assert told("seed=0", "pruner=omp,lth") == ["scancel 40 41"]  # typed otherwise
+    more = told("pruner=random,lth,omp", "seed=0")
+    assert more == ["job 42: 1 task, after 40", "scancel 40 41 42"]
+    (cluster / "queue").write_text((cluster / "queue").read_text() + "42_0||Dependency\n")
+    assert told("pruner=lth,random", "seed=0") == ["scancel 40 41_0 42"]  # the rest of 41 is not this sweep's
+    assert [*json.loads((tmp_path / "out/logs/slurm/42.json").read_text())["42_0"]] == ["run", "asks", "log"]
+    (cluster / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert told("pruner=lth,omp", "seed=0", code=4) == []  # nobody knows what is queued
+    assert len((cluster / "asked").read_text().splitlines()) == 3
+
+
+def test_each_folder_of_outputs_has_its_own_notes(cluster: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    (cluster / "hold").touch()
+    one, two = tmp_path / "one", tmp_path / "two"
+    words = launched("pruner=dense", "hydra.launcher.wait=false", out=one)
+    assert main([*words[:-1], f"out='{one}','{two}'"]) == 0
+    assert f"logs in {one}/logs and {two}/logs, " in capfd.readouterr().out
+    assert [*(path.name for path in two.glob("logs/slurm/*"))] != []
+    (cluster / "queue").write_text("40_0||Priority\n41_0||Priority\n")
+    assert main([*words[:-1], f"out={two}"]) == 0
+    printed = capfd.readouterr().out
+    assert "job 4" not in printed
+    assert "scancel 41 takes" in printed
+
+
+def test_ctrl_c_leaves_nothing_queued_without_a_note(
+    cluster: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (cluster / "hold").touch()
+    (cluster / "sbatch").write_text(SBATCH.replace("read -r", "kill -INT $PPID; sleep 0.3\nread -r"))
+    assert main(launched("pruner=lth,omp", out=tmp_path / "out")) == 75
+    assert "job 40: 1 task\n" in capfd.readouterr().out
+    assert [path.name for path in sorted((tmp_path / "out/logs/slurm").glob("4*"))] == ["40.json", "40.sh"]
 
 
 def test_without_slurm_nothing_is_begun(

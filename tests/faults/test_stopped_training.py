@@ -12,7 +12,7 @@ from tests.tiny import Memory, decoded, network, same, ticket, training, weights
 from ticketsearch.files import encode_state
 from ticketsearch.pruners.early_bird import EarlyBird, Settling
 from ticketsearch.pruners.rigl import Moves, RigL
-from ticketsearch.stopping import Stopped, deferred, stoppable
+from ticketsearch.stopping import Stopped, deferred, second, stoppable
 from ticketsearch.ticket import Mask, Ticket, prunable_layers
 from ticketsearch.training import predict
 from ticketsearch.training.loop import Training
@@ -138,6 +138,8 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stoppable():
+            os.kill(os.getpid(), signal.SIGINT)
+        with second(lambda: pytest.fail("it was heard")):
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from commands import wait_for
 
 from ticketsearch.cell import Cell
 from ticketsearch.errors import UsageError
+from ticketsearch.launchers import arrays as arrays_of
 from ticketsearch.launchers.arrays import arrays
-from ticketsearch.launchers.batch import script
+from ticketsearch.launchers.batch import options, script
 from ticketsearch.launchers.chosen import keys, taken_off
 from ticketsearch.launchers.job import Asked, Job
 from ticketsearch.launchers.slurm import Slurm
@@ -52,6 +54,7 @@ def test_the_options_are_those_that_were_typed(tmp_path: Path, monkeypatch: pyte
         f"chdir={tmp_path}",
         f"output='{tmp_path}/100%% of it/%A_%a.out'",
         "open-mode=append",
+        "export=ALL",
         "requeue",
         "signal=B:USR1@60",
         "nodes=1",
@@ -70,6 +73,8 @@ def test_the_options_are_those_that_were_typed(tmp_path: Path, monkeypatch: pyte
         "nice=7",
         "dependency=afterany:7_0:7_1",
     ]
+    typed = options([job(tmp_path, "a", "x")], settings, Path("100% of it"))  # the same, and no shell reads them
+    assert typed[3:5] == [f"--output={tmp_path}/100%% of it/%A_%a.out", "--open-mode=append"]
 
 
 def test_without_settings_a_run_gets_one_gpu_and_a_core(tmp_path: Path) -> None:
@@ -89,6 +94,7 @@ def test_without_settings_a_run_gets_one_gpu_and_a_core(tmp_path: Path) -> None:
         ({"gres": "gpu:1", "gpus_per_node": 1}, "one of them is enough"),
         ({"timeout_min": 2, "signal_delay_s": 120}, "no shorter than timeout_min=2"),
         ({"additional_parameters": {"array": "0-9"}}, "has array, which the launcher sets itself"),
+        ({"additional_parameters": {"requeue": False}}, "has requeue, which the launcher sets itself"),
         ({"additional_parameters": {"open_mode": "truncate"}}, "has open-mode, which"),
         ({"additional_parameters": {"partition": "x"}, "partition": "y"}, "partition is given twice"),
         ({"additional_parameters": {"-p": "x"}}, "no long option"),
@@ -155,6 +161,31 @@ def test_a_run_of_a_dense_model_makes_it_for_the_others(tmp_path: Path) -> None:
         (["dense"], []), (["a"], ["dense"]),
     ]  # fmt: skip
     assert [named(array.jobs) for array in arrays(found[:1], together=False)] == [["a"]]  # nobody shares it
+
+
+def test_an_array_is_of_one_folder_and_no_larger_than_slurm_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays_of, "LARGEST", 2)
+    found = [job(tmp_path / where, name, name) for name in "abc" for where in ("one", "two")]
+    got = [
+        [(named(array.jobs), {one.log.parents[1].name for one in array.jobs}, named(array.after)) for array in each]
+        for each in (arrays(found, together=False), arrays(found, together=True))
+    ]
+    parts = [(["a", "b"], {"one"}), (["c"], {"one"}), (["a", "b"], {"two"}), (["c"], {"two"})]
+    assert got[0] == [(*part, []) for part in parts]
+    assert got[1] == [(*part, after) for part, after in zip(parts, ([], ["a", "b"], ["c"], ["a", "b"]), strict=True)]
+
+
+def test_a_job_asks_for_the_same_however_it_is_typed_and_wherever_its_outputs_are_seen(tmp_path: Path) -> None:
+    one = job(tmp_path, "a", "x", "y")
+    assert replace(one, typed=("seed=0",), asked=one.asked[::-1], name="b").digest == one.digest
+    assert job(tmp_path / "by another path", "a", "x", "y").digest == one.digest
+    families = ((("accuracy", "0" * 12), frozenset({"b", "a"})),)
+    more = replace(one, asked=tuple(replace(asked, families=families) for asked in one.asked))
+    rest = [job(tmp_path, "a", "x"), job(tmp_path, "b", "x", "y"), job(tmp_path, "a", "x", "y", only=True), more]
+    assert len({one.digest, *(other.digest for other in rest)}) == 5
+    assert more.digest.startswith("2c61a25dc4ae")  # in this process and every other
 
 
 # The text in a shell.
@@ -237,7 +268,8 @@ def test_before_a_time_limit_the_run_is_told_once_and_the_task_requeued(place: P
     assert log.endswith(" job 7_1 ended with code 75\n")
 
 
-def test_a_preempted_run_hears_it_once_and_is_left_to_slurm(place: Path) -> None:
+def test_a_preempted_run_hears_it_once_and_is_left_to_slurm(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("limit", "1")  # of whoever has typed the sweep
     process = begun(place, Slurm())
     process.send_signal(signal.SIGTERM)  # the shell alone passes nothing on
     time.sleep(0.3)

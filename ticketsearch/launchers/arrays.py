@@ -1,13 +1,20 @@
 """The order of a sweep's runs in SLURM: dense models that several runs share are tasks of their own, which those runs
 wait for without a GPU.
+
+An array is of one folder of outputs, beside which its notes are, and no larger than SLURM takes by itself.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
 from ticketsearch.cell import Cell
 from ticketsearch.launchers.job import Job
+
+LARGEST = 1000
+"""Tasks of an array: SLURM's MaxArraySize is 1001 unless a cluster says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ def arrays(found: Sequence[Job], together: bool) -> list[Array]:
 
     Args:
         found: each job once.
-        together: whether the runs are one array, which waits for all shared dense models; else each waits for its own.
+        together: whether the runs are one array, which waits for all shared dense models, and if they are several one
+            after the other; else each waits for its own dense model.
     """
     makers = _makers(found)
     making = tuple(dict.fromkeys(makers.values()))
@@ -38,7 +46,20 @@ def arrays(found: Sequence[Job], together: bool) -> list[Array]:
             after = [makers[cell] for cell in _lacking(job) if cell in makers]
             groups.setdefault(making if together else tuple(dict.fromkeys(after)), []).append(job)
     first = [Array(making)] if making else []
-    return first + [Array(tuple(jobs), after) for after, jobs in groups.items()]
+    whole = first + [Array(tuple(jobs), after) for after, jobs in groups.items()]
+    parts = [Array(jobs, array.after) for array in whole for jobs in _parts(array.jobs)]
+    if not together:
+        return parts
+    later = [replace(part, after=tuple(dict.fromkeys((*part.after, *before.jobs)))) for before, part in pairwise(parts)]
+    return [*parts[:1], *later]
+
+
+def _parts(jobs: Sequence[Job]) -> list[tuple[Job, ...]]:
+    """Jobs by the folders of their logs, and no more at a time than an array can have."""
+    folders: dict[Path, list[Job]] = {}
+    for job in jobs:
+        folders.setdefault(job.log.parent, []).append(job)
+    return [tuple(each[first : first + LARGEST]) for each in folders.values() for first in range(0, len(each), LARGEST)]
 
 
 def _makers(found: Sequence[Job]) -> dict[Cell, Job]:
@@ -65,7 +86,7 @@ def _only_dense(job: Job) -> bool:
 
 
 def _dense_of(job: Job) -> Job:
-    """The job of the dense models that another starts from."""
-    asked = tuple(asked for asked in job.asked if asked.pointer is None)
+    """The job of the dense models that another starts from; it measures nothing."""
+    asked = tuple(replace(asked, families=(), splits=()) for asked in job.asked if asked.pointer is None)
     log = job.log.with_name(f"{job.log.stem}-dense.log")
     return replace(job, name=f"dense model of {job.name}", typed=("--dense", *job.typed), asked=asked, last=(), log=log)

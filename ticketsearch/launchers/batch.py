@@ -25,6 +25,7 @@ exec >> "$log" 2>&1
 said "began on $(hostname): ticketsearch run $*"
 @PYTHON@ -P -m ticketsearch run --yes "$@" device=@DEVICE@ < /dev/null &
 run=$!
+limit=  # the environment may have one
 trap 'heard=1' TERM  # the run has heard it too
 trap 'heard=1 limit=1; kill -TERM "$run"' USR1
 while true; do  # a signal ends wait before the run is over
@@ -43,6 +44,11 @@ exit "$code"
 """
 
 
+def beside(job: Job) -> Path:
+    """The folder of the scripts, of what SLURM writes itself, and of the notes on what is queued."""
+    return job.log.parent / "slurm"
+
+
 def script(
     jobs: Sequence[Job], settings: Slurm, folder: Path, after: Sequence[str] = (), env: Mapping[str, str] = os.environ
 ) -> str:
@@ -55,12 +61,7 @@ def script(
         after: ids of jobs and tasks that must be over first.
         env: the environment, of which what ticketsearch reads is set in the tasks too.
     """
-    head = [
-        f"#SBATCH --{option}" + ("" if value is None else f"={value}")
-        for option, value in _asked(jobs, settings, folder)
-    ]
-    if after:
-        head.append(f"#SBATCH --dependency=afterany:{':'.join(after)}")
+    head = [f"#SBATCH {_quoted(word)}" for word in options(jobs, settings, folder, after)]
     path = os.pathsep.join(part or os.getcwd() for part in sys.path)
     kept = {key: value for key, value in sorted(env.items()) if key.startswith("TICKETSEARCH_") and key != LAUNCHER}
     exported = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(settings.cpus_per_task)} | kept
@@ -71,6 +72,40 @@ def script(
     return "\n".join(lines) + _body(settings)
 
 
+def options(jobs: Sequence[Job], settings: Slurm, folder: Path, after: Sequence[str] = ()) -> list[str]:
+    """Every option of sbatch: it is called with what the script has too, since SBATCH_PARTITION and the like in the
+    environment, by which a site gives what nobody has typed, override a script and not a command.
+
+    Args:
+        jobs: in the order of their tasks.
+        settings: what is asked for.
+        folder: for what SLURM itself writes.
+        after: ids of jobs and tasks that must be over first.
+    """
+    at_a_time = f"%{settings.array_parallelism}" if settings.array_parallelism else ""
+    found = {
+        "job-name": settings.name,
+        "array": f"0-{len(jobs) - 1}{at_a_time}",
+        "chdir": os.getcwd(),
+        "output": f"{folder.absolute()}/".replace("%", "%%") + "%A_%a.out",
+        "open-mode": "append",
+        "export": "ALL",
+        "requeue": None,
+        "signal": f"B:USR1@{settings.signal_delay_s}",
+        "nodes": "1",
+        "ntasks": "1",
+        **dict(settings.options()),
+    }
+    found |= {"dependency": f"afterany:{':'.join(after)}"} if after else {}
+    return [f"--{option}" if value is None else f"--{option}={value}" for option, value in found.items()]
+
+
+def _quoted(word: str) -> str:
+    """An option as a script has it; paths alone may need quotes."""
+    option, _, value = word.partition("=")
+    return f"{option}={shlex.quote(value)}" if option in ("--chdir", "--output") else word
+
+
 def _body(settings: Slurm) -> str:
     """What every task does, whichever run it has."""
     python, times = shlex.quote(sys.executable), str(settings.max_num_timeout)
@@ -78,23 +113,6 @@ def _body(settings: Slurm) -> str:
     for name, value in said.items():
         text = text.replace(f"@{name}@", value)
     return text
-
-
-def _asked(jobs: Sequence[Job], settings: Slurm, folder: Path) -> list[tuple[str, str | None]]:
-    """Every long option of sbatch, and its value."""
-    at_a_time = f"%{settings.array_parallelism}" if settings.array_parallelism else ""
-    return [
-        ("job-name", settings.name),
-        ("array", f"0-{len(jobs) - 1}{at_a_time}"),
-        ("chdir", shlex.quote(os.getcwd())),
-        ("output", shlex.quote(f"{folder.absolute()}/".replace("%", "%%") + "%A_%a.out")),
-        ("open-mode", "append"),
-        ("requeue", None),
-        ("signal", f"B:USR1@{settings.signal_delay_s}"),
-        ("nodes", "1"),
-        ("ntasks", "1"),
-        *settings.options(),
-    ]
 
 
 def _task(number: int, job: Job) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from ticketsearch.evaluate import wanted
 from ticketsearch.experiment import Experiment
 from ticketsearch.lock import Holder, holder
 from ticketsearch.results import read_rows, row_files
+from ticketsearch.seal import digest
 from ticketsearch.training.engine import Engine
 
 TAIL = 4096
@@ -43,6 +45,13 @@ class Asked:
     families: tuple[tuple[tuple[str, str], frozenset[str]], ...]
     splits: tuple[str, ...]
     pointer: Path | None
+
+    @property
+    def words(self) -> list[Any]:
+        """It in words for other processes, which may know its folder by another path."""
+        families = [[*key, *sorted(reasons)] for key, reasons in sorted(self.families)]
+        cells = [[cell.run.name, cell.seed, cell.round] for cell in (self.cell, self.dense)]
+        return [cells, families, sorted(self.splits), self.pointer is not None]
 
     @property
     def there(self) -> bool:
@@ -81,6 +90,11 @@ class Job:
         return frozenset(asked.dense for asked in self.asked)
 
     @property
+    def digest(self) -> str:
+        """What it asks for, however that is typed: the same in every process, and another of what asks for more."""
+        return digest(sorted(asked.words for asked in self.asked))
+
+    @property
     def done(self) -> bool:
         """Whether all that it asks for is there."""
         return all(asked.there for asked in self.asked)
@@ -115,7 +129,8 @@ class Job:
     def reason(self, code: int, since: int) -> str:
         """Why its process ended with a code other than 0, in one line."""
         if code < 0:
-            by = signal.Signals(-code).name
+            known = {int(number): number.name for number in signal.Signals}
+            by = known.get(-code, f"signal {-code}")  # of those of real time, two have names
             memory = ", by somebody or by a kernel that was out of memory" if by == "SIGKILL" else ""
             return f"killed by {by}{memory}"
         lines = self.said(since)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _WORD = r"[^\s\"'\\#%]+"
 """What can stand behind `#SBATCH --option=` as it is."""
 _MINUTE = 60
-_OURS = (
+OURS = (
     *("array", "chdir", "dependency", "error", "export", "input", "job-name", "ntasks", "nodes", "open-mode", "output"),
     *("parsable", "requeue", "no-requeue", "signal", "wait", "wrap", "test-only", "clusters"),
 )
@@ -72,9 +72,10 @@ class Slurm(Launcher):
             raise ValueError("gres and gpus_per_node both say which GPUs a run gets: one of them is enough")
         if self.timeout_min is not None and self.signal_delay_s >= _MINUTE * self.timeout_min:
             raise ValueError(f"signal_delay_s={self.signal_delay_s} is no shorter than timeout_min={self.timeout_min}")
-        for option, value in self.options():
-            if option in _OURS:
+        for key in self.additional_parameters or ():
+            if (option := _long(key)) in OURS:
                 raise ValueError(f"additional_parameters has {option}, which the launcher sets itself")
+        for option, value in self.options():
             if not re.fullmatch(r"[a-z][a-z0-9-]*", option):
                 raise ValueError(f"additional_parameters has {option!r}, which is no long option of sbatch")
             if value is not None and not re.fullmatch(_WORD, value):
@@ -117,4 +118,9 @@ class Slurm(Launcher):
     def _further(self) -> Iterator[tuple[str, str | None]]:
         for key, value in (self.additional_parameters or {}).items():
             if value is not False:
-                yield key.replace("_", "-"), None if value is True else str(value)
+                yield _long(key), None if value is True else str(value)
+
+
+def _long(key: str) -> str:
+    """The long option of sbatch that a key is."""
+    return key.replace("_", "-")

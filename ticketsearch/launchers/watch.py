@@ -1,13 +1,14 @@
 """The tasks of a sweep in SLURM's queue: which run, which wait and why, and what came of each."""
 
 import re
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticketsearch.launchers import cluster
-from ticketsearch.launchers.batch import ENDED, LIMIT
+from ticketsearch.launchers.batch import ENDED, LIMIT, beside
 from ticketsearch.launchers.board import Board
 from ticketsearch.launchers.cluster import Queued
 from ticketsearch.launchers.job import Job
@@ -30,11 +31,18 @@ class Task:
         id: JOB_TASK.
         job: which.
         since: the byte of its log behind which it writes.
+        typed: whether it is a run that was asked for; else it makes a dense model for such.
     """
 
     id: str
     job: Job
     since: int
+    typed: bool = True
+
+    @property
+    def printed(self) -> Path:
+        """What SLURM writes itself."""
+        return beside(self.job) / f"{self.id}.out"
 
 
 class Watch:
@@ -42,19 +50,18 @@ class Watch:
 
     Args:
         tasks: that are queued.
-        folder: of what SLURM writes itself.
         board: told of what happens.
     """
 
-    def __init__(self, tasks: Sequence[Task], folder: Path, board: Board) -> None:
-        self._left, self._folder, self._board = list(tasks), folder, board
+    def __init__(self, tasks: Sequence[Task], board: Board) -> None:
+        self._left, self._board = list(tasks), board
         self._running: dict[Task, Running] = {}
         self._outcomes: list[Outcome] = []
         self._gone: set[Task] = set()
         self._told: set[str] = set()
 
     def run(self) -> list[Outcome]:
-        """What came of each task, in the order in which they ended.
+        """What came of each run that was asked for, in the order in which they ended.
 
         Raises:
             Stopped: this process was asked to end; the tasks go on.
@@ -100,22 +107,27 @@ class Watch:
             return
         running = self._running.pop(task, None) or Running(task.job, Slot(task.id, "", {}), task.since)
         self._left.remove(task)
-        self._outcomes.append(self._outcome(task, running, ended))
-        self._board.end(self._outcomes[-1])
+        outcome = self._outcome(task, running, ended)
+        if task.typed:
+            self._outcomes.append(outcome)
+            self._board.end(outcome)
+        elif outcome.reason:
+            self._board.notice(f"{task.job.name}: {outcome.reason}; the runs that start from it try it themselves")
 
     def _outcome(self, task: Task, running: Running, code: int | None) -> Outcome:
         if code == 0 or (code is None and task.job.done):
             return running.outcome(0)
         if code is None or code == _STOPPED:
-            return Outcome(task.job, "failed", self._reason(task), running.seconds)
-        return running.outcome(code if code < _SIGNALLED else _SIGNALLED - code)
+            return Outcome(task.job, "failed", self._reason(task, code), running.seconds)
+        return running.outcome(_SIGNALLED - code if code - _SIGNALLED in signal.valid_signals() else code)
 
-    def _reason(self, task: Task) -> str:
-        """Why a task was ended from outside."""
-        if any(f" job {task.id} {LIMIT}" in line for line in task.job.said(task.since)[-2:]):
+    def _reason(self, task: Task, code: int | None) -> str:
+        """Why a task was ended from outside; one that was requeued at its limit has told of no code."""
+        lines = task.job.said(task.since)
+        if code is not None and any(f" job {task.id} {LIMIT}" in line for line in lines[-2:]):
             return "reached its time limit once more than hydra.launcher.max_num_timeout; the same command goes on"
-        lines = _lines(self._folder / f"{task.id}.out")
-        said = [text for text in (cluster.accounted(task.id), lines[-1] if lines else "") if text]
+        slurms = _lines(task.printed)
+        said = [text for text in (cluster.accounted(task.id), *slurms[-1:]) if text]
         return f"SLURM says {'; '.join(said)}" if said else "gone from SLURM's queue, and nothing says why"
 
     def _tell(self, why: str, text: str) -> None:
