@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.tiny import PER_EPOCH, Memory, network, same, ticket, training
 from ticketsearch.ticket import Ticket, prunable_layers
+from ticketsearch.training.adam import SQUARE
 from ticketsearch.training.state import Start, TrainState
 
 STEPS = 3 * PER_EPOCH
@@ -46,7 +47,9 @@ class Watch(Memory):
             zeros = torch.zeros(alive.shape)
             wanted = zeros if self.ticket.rest is None else self.ticket.rest[name]
             assert raw(state.weights[name][~alive]) == raw(wanted[~alive])
-            assert raw(state.momentum[name][~alive]) == raw(zeros[~alive])
+            for kept in (name, name + SQUARE):
+                if kept in state.momentum:
+                    assert raw(state.momentum[kept][~alive]) == raw(zeros[~alive])
 
 
 SETTINGS = {
@@ -54,6 +57,8 @@ SETTINGS = {
     "nesterov": {"nesterov": True},
     "channels-last": {"channels_last": True},
     "bfloat16": {"precision": "bfloat16"},
+    "strong weight decay": {"weight_decay": 0.1},
+    "adam": {"optimiser": "adam", "lr": 3e-3, "weight_decay": 0.1},
 }
 
 
@@ -62,7 +67,8 @@ SETTINGS = {
 def test_pruned_weights_and_their_momentum_never_move(resting: bool, setting: str) -> None:
     drawn = ticket(rest=signed_rest() if resting else None)
     watch = Watch(drawn)
-    start = Start(momentum=noise(NAMES))  # as if the dense model's were taken over
+    taken_over = {} if setting == "adam" else noise(NAMES)  # the dense model's, say
+    start = Start(momentum=taken_over)
     training(drawn, watch, snapshots=ALL, start=start, **SETTINGS[setting]).run()
     assert sorted(watch.snapshots) == sorted(ALL)
 

@@ -67,9 +67,11 @@ class Update:
 
     def apply(self, rate: float | Tensor, loss: Tensor) -> None:
         """Update by the gradients that are there, or not at all if the loss is not finite; pruned weights stay."""
+        if self.held:
+            self.held.before_update()
         self.optimiser.step(rate, loss)
         if self.held:
-            self.held.apply()
+            self.held.after_update()
 
     def __call__(self, pixels: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
         """One update and the loss and logits before it; the logits may be overwritten by the next."""
