@@ -12,7 +12,7 @@ from ticketsearch.lock import STALE, Holder
 from ticketsearch.processes import state
 
 TAIL = 4096
-"""Bytes at the end of a log in which the last line about a cell is looked for."""
+"""Bytes at the end of a log in which its last lines are looked for."""
 Said = Mapping[tuple[str, int, int], tuple[float, str]]
 """(run, seed, round) -> when its log was written last, and its last line."""
 

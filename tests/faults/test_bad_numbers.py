@@ -107,6 +107,8 @@ def test_a_metric_that_changes_the_model_is_an_error_and_spoils_no_other(
     package: str, tmp_path: Path, how: str
 ) -> None:
     out, alone = tmp_path / "out", tmp_path / "alone"
+    for outputs in (out, alone):  # trained before: what training knows of logits would be taken in place of theirs
+        run_here(outputs, "pruner=omp", "schedule.rounds=1", "metrics=[ticket]")
     node = f"++metrics.aaa={{_target_:{package}.Careless,how:{how}}}"  # the first in the alphabet is measured first
     run_here(out, "pruner=omp", "schedule.rounds=1", f"extensions=[{package}]", node)
     run_here(alone, "pruner=omp", "schedule.rounds=1")

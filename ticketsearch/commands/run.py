@@ -31,7 +31,7 @@ sweeps on several devices at once (`-m hydra/launcher=devices`; GPUs, their shar
   hydra.launcher.devices      auto, cpu, cuda, or a list of GPUs: cuda:0,cuda:2
   hydra.launcher.per_device   runs on one GPU at a time
   hydra.launcher.slots        runs at a time; null: as many as there is room for
-  hydra.launcher.threads      of a run; null: 1 on the CPU
+  hydra.launcher.threads      of a slot, which a run may use; null: 1 on the CPU
 
 sweeps on a cluster (`-m hydra/launcher=slurm`; what it asks for is kept in --config-dir FOLDER/launcher/NAME.yaml):
 {slurm}

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ticketsearch.at_work import TAIL
 from ticketsearch.cell import Cell
 from ticketsearch.config import Config
 from ticketsearch.console import Display
@@ -23,9 +24,6 @@ from ticketsearch.lock import Holder, holder
 from ticketsearch.results import read_rows, row_files
 from ticketsearch.seal import digest
 from ticketsearch.training.engine import Engine
-
-TAIL = 4096
-"""Bytes at the end of a log in which its last line is looked for."""
 
 
 @dataclass(frozen=True)
